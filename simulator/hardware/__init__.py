@@ -1,0 +1,19 @@
+"""Virtual hardware: the modules machine, network and esp, and the chip behind them.
+
+`install()` makes CPython able to run the firmware (see port.py); `chip` is the chip of this process, for tests:
+pins, relay log, button, WiFi, RTC memory, resets, mains (see virtual.py).
+"""
+
+import sys
+
+from . import silicon
+
+# The modules say `import silicon`, as they must where they are no package: both names are one module.
+sys.modules.setdefault("silicon", silicon)
+
+from . import port, virtual  # noqa: E402  (they need the name above)
+
+chip = virtual.Wired(port.now_ms)
+install = port.install
+start_ticks = port.start_ticks
+Reset = virtual.Reset
