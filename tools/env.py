@@ -1,10 +1,11 @@
 """Make .venv from pyproject.toml: quick when it is there already, safe to start twice at once.
 
-    python3 tools/env.py [GROUP …]        groups of [dependency-groups], "simulate" if none is given
+    python3 tools/env.py [GROUP …]    groups of [dependency-groups]; "simulate" if none is given
 
-Only the standard library is used here, since nothing else is installed yet. What has been installed is noted in
-.venv/octoplugout.json together with a hash of the pins, so a changed pin installs again and an unchanged one costs
-nothing. Imported, `ensure("test")` does the same and returns the environment's python.
+Only the standard library is used here, since nothing else is installed yet. What has been
+installed is noted in .venv/octoplugout.json together with a hash of the pins, so a changed pin
+installs again and an unchanged one costs nothing. Imported, `ensure("test")` does the same and
+returns the environment's python.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ def say(text):
 
 
 class Progress:
-    """One line that shows what is going on: rewritten on a terminal, repeated now and then elsewhere."""
+    """One line on what is going on: rewritten on a terminal, now and then repeated elsewhere."""
 
     def __init__(self, title):
         self.title, self.count, self.started = title, 0, time.monotonic()
@@ -56,7 +57,7 @@ class Progress:
 
 
 def requirements(table, group, path=()):
-    """The requirements of a group of [dependency-groups] with those it includes, in order, each once."""
+    """What a group of [dependency-groups] and those it includes require, in order, each once."""
     if group not in table:
         raise EnvError(f"pyproject.toml has no group {group!r}; there are: {', '.join(table)}")
     if group in path:
@@ -99,7 +100,7 @@ def create():
     say("Making .venv …")
     if _venv():
         return
-    # Debian keeps ensurepip in a package of its own; where pip itself is there, it can fill the environment
+    # Debian keeps ensurepip in a package of its own; where pip itself is there, it can do
     if _works([sys.executable, "-m", "pip", "--version"]):
         _run([sys.executable, "-m", "venv", "--without-pip", str(VENV)])
         _run([sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "-q", "pip"])
@@ -109,7 +110,10 @@ def create():
         say("Python's venv module is incomplete: apt-get install python3-venv …")
         _works(["apt-get", "update", "-qq"])
         for name in ("python3-venv", f"python{version}-venv"):
-            if _works(["apt-get", "install", "-y", "-qq", "--no-install-recommends", name], 600) and _venv():
+            if (
+                _works(["apt-get", "install", "-y", "-qq", "--no-install-recommends", name], 600)
+                and _venv()
+            ):
                 return
     raise EnvError(
         "this Python cannot make an environment (its venv or ensurepip part is missing).\n"
@@ -171,7 +175,7 @@ def pip_install(python, arguments, title):
 
 
 class Lock:
-    """Holds the others back while one fills a folder; waits, and says so, when another is at it."""
+    """Holds others back while one run fills a folder; waits, and says so, when another does."""
 
     def __init__(self, path):
         self.path = Path(path)
@@ -181,12 +185,16 @@ class Lock:
         self.file = open(self.path, "a")  # noqa: SIM115 - held until __exit__
         try:
             import fcntl
-        except ImportError:  # not a POSIX system: nothing to hold on to, and two at once are unlikely
+        except (
+            ImportError
+        ):  # not a POSIX system: nothing to hold on to, and two at once are unlikely
             return self
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say(f"Waiting for another run that prepares {self.path.parent.name or 'this folder'} …")
+            say(
+                f"Waiting for another run that prepares {self.path.parent.name or 'this folder'} …"
+            )
             fcntl.flock(self.file, fcntl.LOCK_EX)
         return self
 
@@ -197,7 +205,9 @@ class Lock:
 def ensure(*groups):
     """.venv with these groups in it; returns its python. EnvError says what is in the way."""
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this may have an older one
-        raise EnvError(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})")
+        raise EnvError(
+            f"Python 3.11 or newer is needed; this is {sys.version.split()[0]} ({sys.executable})"
+        )
     groups = groups or ("simulate",)
     table, digest = pins()
     for group in groups:
@@ -219,7 +229,9 @@ def ensure(*groups):
                 pass
         wanted = sorted(have.union(groups))
         names = list(dict.fromkeys(r for group in wanted for r in requirements(table, group)))
-        pip_install(PYTHON, ["-c", str(CONSTRAINTS), *names], f"Installing {', '.join(wanted)} into .venv")
+        pip_install(
+            PYTHON, ["-c", str(CONSTRAINTS), *names], f"Installing {', '.join(wanted)} into .venv"
+        )
         new = STAMP.with_suffix(".new")
         new.write_text(json.dumps({"hash": digest, "groups": wanted, "at": str(VENV)}))
         os.replace(new, STAMP)
