@@ -106,8 +106,8 @@ def lib():
                     f"not {part['sha256']} as pyproject.toml says; nothing was unpacked"
                 )
             with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-                for path in part["files"]:
-                    put(LIB / path, _member(tar, path))
+                for path, member in part["files"].items():
+                    put(LIB / path, _member(tar, member))
         # The device needs no such file; CPython would else take any other `umqtt` on its path
         put(LIB / "umqtt/__init__.py", b"")
         note(LIB, wanted)
