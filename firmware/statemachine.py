@@ -1,0 +1,509 @@
+"""What the plug does: two texts that are the behaviour, and the Machine that reads them.
+
+Pure: no pin, no clock, no network. Time comes in as `now` (ticks_ms, wraps at 2**30), the world as
+Evidence `(pi, printing, hottest, target, lost)`:
+  pi        "UP", "BUSY", "REFUSED", "SILENT" or "UNKNOWN"
+  printing  True, False, or None when it cannot be known
+  hottest   highest temperature of all heaters, target the highest target, in C; None if not known
+  lost      True when OctoPrint says that it has lost the printer
+
+Rules this file keeps: nothing but a row changes the state; one row a call; the relay is on in
+every state but Relay_off; what was heard long ago counts for nothing.
+"""
+
+try:
+    from micropython import const
+except ImportError:  # plain CPython
+
+    def const(value):
+        return value
+
+
+# Name, published name, polled every (i: poll_idle_s, p: poll_s, else s), LED on and off in ms, and
+# the reason it gives: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong.
+# The rows with `-` are no states but what a person should know on top of one.
+STATES = """
+Relay_off Relay_off 0 0 0 off
+Switched_ON Switched_ON i 0 0 on for good
+Waiting Waiting_for_print_activity i 50 3000 looking for OctoPrint
+Connected Waiting_for_print_activity_connected p 3000 3000 nothing printing
+Started print_started p 1000 3000 printing
+Armed ready_for_shutting_down p 400 3000 printing, then off
+Cooling ready_for_shutting_down_extruder_HOT p 20 1000 {1} C, waiting for {2} C
+Asking shutting_down_PI p 20 500 asking the Pi to shut down
+Countdown delayed_powering_relay_off 2 20 150 Pi still shutting down, {0} s
+Going going_down p 500 3000 off once the Pi is down
+stuck - - 900 300 Pi does not halt: press long to cut the power
+refused - - 900 100 {3}
+remembered - - 500 500 off in {0} s, then on again
+waking - - 500 500 on again in {0} s
+by_hand - - 20 150 off in {0} s, by hand
+silent - - 20 150 Pi silent, off in {0} s
+lost - - - - OctoPrint lost the printer
+pending - - - - {3}
+offline - - - - no WiFi: waiting, nothing is switched
+printed - - - - was printing: long twice cuts the power
+"""
+
+# What happened or is true > where to go. The first row whose words all hold wins; `!` is "not",
+# `|` is "or". Left of `>` stand events (SHORT LONG INSIST ON OFF PERMON FORCEOFF ACCEPTED) and
+# conditions (see Machine._holds); right of it the next state (`stay`: the same; `a/b`: a if there
+# is one, else b) and what else is done: forget and remember speak of the "on" that follows once
+# the power has been cut; BY_HAND marks a Countdown that a person insisted on.
+TABLE = """
+Relay_off:
+SHORT > on_state
+LONG CALM > Switched_ON
+ON > Waiting
+PERMON > Switched_ON
+OFF|FORCEOFF > stay forget
+WAKE > remembered
+Switched_ON:
+SHORT|ON > Waiting
+LONG|OFF > Going
+Waiting:
+SHORT > Switched_ON
+LONG|OFF > Going
+PI_UP > Connected
+Connected:
+SHORT > Switched_ON
+LONG|OFF > Armed
+PRINTING > Started
+WIFI_DOWN > Waiting
+PI_DOWN > Waiting
+Started:
+SHORT > Switched_ON
+LONG|OFF > Armed
+IDLE > Connected
+HOT > Armed
+Armed:
+LONG|OFF PI_DOWN > Going
+SHORT > Switched_ON
+ON > Waiting
+LONG > Cooling
+IDLE > Cooling
+Cooling:
+LONG|OFF PI_DOWN > Going
+SHORT > Switched_ON
+ON > Waiting
+PRINTING > Armed
+IDLE COOL SHUTS_DOWN > Asking
+IDLE COOL > Countdown
+Asking:
+LONG|OFF PI_DOWN !ASKED > Going
+SHORT|PERMON !ASKED > Switched_ON
+ON !ASKED > Waiting
+SHORT|PERMON > Countdown remember Switched_ON
+ON > Countdown remember Waiting
+ACCEPTED > Countdown
+PRINTING > Armed
+!COOL !ASKED > Cooling
+PI_DOWN ASKED > Countdown
+Countdown:
+INSIST !BY_HAND > Countdown forget BY_HAND
+INSIST|LONG > Relay_off forget
+OFF > stay forget
+SHORT|PERMON !ASKED > Switched_ON
+ON !ASKED > Waiting
+SHORT|PERMON > stay remember Switched_ON
+ON > stay remember Waiting
+PRINTING !ACCEPTED !BY_HAND > remembered/Armed
+HALTED > Relay_off
+OVERDUE BY_HAND > Relay_off
+GONE_THEN_UP ACCEPTED !BY_HAND > remembered/on_state
+GONE_THEN_UP !BY_HAND > remembered/Armed
+NO_EFFECT ASKED !BY_HAND > remembered/on_state
+NO_EFFECT !BY_HAND > remembered/Armed
+Going:
+SHORT > Switched_ON
+ON > Waiting
+PI_UP > Armed
+PI_DOWN BOOTED WAS_IDLE > Countdown
+PI_DOWN BOOTED !ANSWERED > Countdown
+any on-state:
+FORCEOFF > Relay_off forget
+INSIST > Countdown BY_HAND
+PERMON > Switched_ON
+"""
+
+# The facts that a restart in place remembers.
+_KEPT = "ASKED ACCEPTED REFUSED BY_HAND GONE FROM_GOING ANSWERED WAS_PRINTING WAS_IDLE"
+
+# Timers: ms since something began. They stop at _AGES, so nothing old is ever compared.
+_AGES = const(0x1FFFFFFF)
+# The first six count readings without a break, too, and start with the first of them.
+_DOWN = const(0)
+_SILENT = const(1)
+_UNKNOWN = const(2)
+_LOST = const(3)
+_IDLE = const(4)
+_COOL = const(5)
+_RUNS = const(6)
+_READ = const(6)  # the last evidence
+_STATE = const(7)  # entered
+_CLOSED = const(8)  # the relay
+_OPENED = const(9)
+_LONG = const(10)  # was pressed
+_ASKED = const(11)
+_TIMERS = const(12)
+
+_REST_MS = const(5000)  # the relay stays open at least so long
+_AGAIN_MS = const(15000)  # a LONG within this of another is meant
+
+
+def _row(name, text=STATES, after=" "):
+    # The words of the line of `text` that begins with `name`.
+    at = text.find("\n" + name + after)
+    return text[at + 1 : text.find("\n", at + 1)].split(" ", 5)
+
+
+class Machine:
+    """The power state machine.
+
+    `settings` has the attributes named in the schema (times in s, temperatures in C), `now` is
+    ticks_ms, `state` a published state name, what `save` returned, or None: initial_state
+    decides. Raises ValueError for an unknown state. An event that no row wants does nothing.
+    """
+
+    def __init__(self, settings, now, state=None):
+        self.s = settings
+        self._now = now
+        self._t = [_AGES] * _TIMERS
+        self.facts = set()
+        self.frozen = False  # nothing is being probed: rows on evidence and time are not tried
+        self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
+        self.note = ""  # what is wrong with OctoPrint, in words
+        self.relay = self._reading = self._insists = self._again = False
+        self._heating = True  # when last heard of
+        self._printing = False
+        self.remembered = self.alias = self._event = ""
+        self._forget()
+        words = (state or settings.initial_state).split(" ")
+        at = STATES.find(" " + words[0] + " ")
+        if at < 0:
+            at = STATES.find(" Waiting_")
+            if state:
+                raise ValueError("state: no such state")
+        self._enter(STATES[STATES.rfind("\n", 0, at) + 1 : at])
+        self._t[_OPENED] = _AGES
+        for word in words[1:]:
+            if word in _KEPT:
+                self.facts.add(word)
+            else:
+                self.remembered = word
+
+    def save(self):
+        """A text from which a restart goes on: state, facts, and the state remembered, if any."""
+        words = [self.state] + [word for word in _KEPT.split(" ") if word in self.facts]
+        return " ".join(words + [self.remembered]).strip()
+
+    def post(self, event, now):
+        """Something happened: a press, a command, or how the request to shut down went."""
+        self._advance(now)
+        facts = self.facts
+        if event == "LONG":
+            self._again = self._t[_LONG] < _AGAIN_MS
+            insists = self._again and self._insists
+            self._insists = self.relay  # one given in Relay_off does not count
+            self._t[_LONG] = 0
+            return insists and self._try("INSIST") or self._try("LONG")
+        asking = self.alias == "Asking" or self.alias == "Countdown"
+        if event == "REFUSED_ASK" and asking:
+            facts.add("REFUSED")
+            if "ACCEPTED" not in facts:
+                facts.discard("ASKED")  # so an unanswered one was refused as well
+        if asking and (event == "ASKED" or event == "ACCEPTED"):
+            self._t[_ASKED] = 0
+            facts.discard("REFUSED")
+            facts.add("ASKED")
+            facts.add(event)
+        return self._try(event)
+
+    def observe(self, evidence, now):
+        """A poll has yielded `evidence`. True if a row fired."""
+        self._advance(now)
+        if not self.relay:
+            return False
+        pi, printing, self.hottest, target, lost = evidence
+        self.pi = pi
+        self._printing = printing is True
+        facts = self.facts
+        t = self._t
+        runs = self._runs
+        below = self.s.cool_below_c
+        known = self.hottest is not None
+        cool = known and self.hottest < below and target is not None and target < below
+        self._warm = known and not cool
+        if pi == "UP":
+            facts.add("ANSWERED")
+        if pi != "SILENT":
+            # Did something stop on the Pi before it fell silent, or is it just the link?
+            self._stopped = pi == "BUSY" or pi == "REFUSED"
+        if printing is not None:
+            facts.discard("WAS_IDLE" if printing else "WAS_PRINTING")
+            facts.add("WAS_PRINTING" if printing else "WAS_IDLE")
+            self._heating = target is None or target > below
+        quiet = runs[_IDLE] > 1 < runs[_COOL]
+        i = 0
+        for holds in (
+            pi == "SILENT" or pi == "REFUSED",
+            pi == "SILENT",
+            pi == "UNKNOWN",
+            lost,
+            printing is False,
+            cool,
+        ):
+            if holds and not runs[i]:
+                t[i] = 0
+                if i == _DOWN:
+                    self._after_ask = "ASKED" in facts
+            runs[i] = holds and runs[i] + 1
+            i += 1
+        if self._holds("IDLE") and self._holds("COOL"):
+            if quiet or lost:
+                self._quiet += min(t[_READ], _AGAIN_MS)
+        elif printing or self._warm:
+            self._quiet = 0
+        t[_READ] = 0
+        if self._after_ask and self._holds("PI_DOWN"):
+            facts.add("GONE")
+        self._reading = self._read = True
+        changed = self.tick(now)
+        self._reading = False
+        return changed
+
+    def tick(self, now):
+        """Time has passed. True if a row fired."""
+        self._advance(now)
+        return not self.frozen and self._try("")
+
+    def _advance(self, now):
+        passed = (now - self._now) & 0x3FFFFFFF
+        if passed > _AGES:
+            return  # `now` lies before what was seen last
+        self._now = now
+        t = self._t
+        for i in range(_TIMERS):
+            t[i] = min(t[i] + passed, _AGES)
+        if self.pi and t[_READ] >= max(3 * self.poll_ms, 12000):
+            self._forget()
+
+    def _forget(self):
+        # Evidence is stale: what must hold without a break, or twice running, does no longer.
+        self.pi = ""
+        self.hottest = None
+        self._runs = [0] * _RUNS
+        self._warm = self._stopped = self._after_ask = False
+
+    def _holds(self, word):
+        if word[0] == "!":
+            return not self._holds(word[1:])
+        s = self.s
+        t = self._t
+        runs = self._runs
+        if word == "PI_UP":
+            return self.pi == "UP"
+        if word == "PI_DOWN":
+            return runs[_DOWN] > 2 and t[_DOWN] >= s.pi_down_s * 1000
+        if word == "WIFI_DOWN":
+            return runs[_UNKNOWN] and t[_UNKNOWN] >= 15000
+        if word == "PRINTING":
+            return self.pi == "UP" and self._printing
+        if word == "HOT":
+            hot = self.hottest is not None and self.hottest >= s.hot_above_c
+            return hot and t[_STATE] >= s.min_job_s * 1000
+        if word == "IDLE" or word == "COOL":
+            if word == "COOL" and self.pending:
+                return False
+            if runs[_IDLE if word == "IDLE" else _COOL] > 1:
+                return True
+            # OctoPrint lost the printer while it was idle and nothing heated: time has cooled it.
+            blind = runs[_LOST] and t[_LOST] >= s.blind_cool_s * 1000
+            return blind and "WAS_IDLE" in self.facts and not self._heating
+        if word == "SHUTS_DOWN":
+            return s.shutdown_pi
+        if word == "HALTED":
+            wait = s.shutdown_wait_s * 1000
+            by_hand = "BY_HAND" in self.facts
+            if not self._reading or t[_STATE] < wait:
+                return False
+            if "WAS_PRINTING" in self.facts and not by_hand:
+                return False
+            if s.shutdown_pi or "FROM_GOING" in self.facts:
+                return runs[_SILENT] > 4 and t[_SILENT] >= self._settle_ms()
+            return self._quiet >= wait and self._holds("IDLE") and self._holds("COOL")
+        if word == "OVERDUE":
+            return t[_STATE] >= s.shutdown_max_s * 1000
+        if word == "GONE_THEN_UP":
+            return self.pi == "UP" and "GONE" in self.facts
+        if word == "NO_EFFECT":
+            if "ASKED" in self.facts:
+                late = t[_ASKED] >= s.shutdown_max_s * 1000
+            else:
+                late = self._holds("OVERDUE") and not (self._holds("IDLE") and self._holds("COOL"))
+            return late and self.pi == "UP"
+        if word == "BOOTED":
+            return t[_CLOSED] >= s.boot_s * 1000
+        if word == "CALM":
+            return not self._again and t[_OPENED] >= _REST_MS
+        if word == "WAKE":
+            return self.remembered and t[_OPENED] >= _REST_MS
+        return word in self.facts or self._event in word.split("|")
+
+    def _settle_ms(self):
+        # The network goes before the disk is synced: a silence that nothing announced must last a
+        # third longer.
+        settle = self.s.halt_settle_s * 1000
+        return settle if self._stopped else settle * 4 // 3
+
+    def _try(self, event):
+        self._event = event
+        changed = self._fire(self.alias + ":\n")
+        if changed is None and self.relay:
+            changed = self._fire("any on-state:\n")
+        self._event = ""
+        return changed is True
+
+    def _fire(self, block):
+        # True: the state changed; False: a row was for it, the state is the same; None: no row.
+        at = TABLE.find("\n" + block) + len(block) + 1
+        event = self._event
+        while True:
+            end = TABLE.find("\n", at)
+            words = TABLE[at:end].split(" ")
+            if len(words) < 3:
+                return None
+            # With an event only rows that begin with it, else only those that begin with none.
+            if not event or event in words[0].split("|"):
+                i = 0
+                while words[i] != ">" and self._holds(words[i]):
+                    i += 1
+                if words[i] == ">":
+                    self.fired = at
+                    return self._do(words[i + 1 :])
+            at = end + 1
+
+    def _do(self, words):
+        target = words[0].split("/")
+        target = self.remembered or target[-1] if target[0] == "remembered" else target[0]
+        if target == "on_state":
+            on = self.s.initial_state in ("Relay_off", "Switched_ON")
+            target = "Switched_ON" if on else "Waiting"
+        if "forget" in words:
+            self.remembered = ""
+        if target == "stay":
+            if "remember" in words:
+                self.facts.discard("BY_HAND")
+        elif not self.relay and self._t[_OPENED] < _REST_MS:
+            self.remembered = target  # too soon after opening: WAKE will do it
+            return False
+        else:
+            self._enter(target)
+        if "BY_HAND" in words:
+            self.facts.add("BY_HAND")
+        if "remember" in words:
+            self.remembered = words[-1]
+        return target != "stay"
+
+    def _enter(self, alias):
+        facts = self.facts
+        t = self._t
+        if alias != "Countdown" or self.alias not in ("Asking", "Countdown"):
+            for word in ("ASKED", "ACCEPTED", "GONE", "FROM_GOING", "BY_HAND"):
+                facts.discard(word)
+            self._after_ask = False
+        if alias not in ("Asking", "Cooling"):
+            facts.discard("REFUSED")
+        if self.alias == "Going" and alias == "Countdown":
+            facts.add("GONE")
+            facts.add("FROM_GOING")
+        relay = alias != "Relay_off"
+        if relay and alias != "Countdown":
+            self.remembered = ""
+        if relay != self.relay:
+            self.relay = relay
+            facts.clear()
+            self._forget()
+            t[_CLOSED if relay else _OPENED] = 0
+        words = _row(alias)
+        self.alias = alias
+        self.state = words[1]
+        self.since = self._now
+        poll = words[2]
+        poll = self.s.poll_idle_s if poll == "i" else self.s.poll_s if poll == "p" else int(poll)
+        self.poll_ms = int(poll * 1000)
+        t[_STATE] = self._quiet = 0
+        self._read = False
+
+    @property
+    def ask(self):
+        """True while a request to shut down may go out: after a reading in this state allows it."""
+        facts = self.facts
+        if not self.s.shutdown_pi or not self._read or self.pi != "UP":
+            return False
+        if self.alias == "Asking":
+            return self._holds("IDLE") and self._holds("COOL")
+        once = "BY_HAND" in facts and "ASKED" not in facts and "REFUSED" not in facts
+        return once and not self._warm and "WAS_PRINTING" not in facts
+
+    def _mood(self):
+        # The row of STATES that says how it looks: the state's own or a more telling one.
+        alias = self.alias
+        facts = self.facts
+        if self.remembered:
+            return "remembered" if self.relay else "waking"
+        if alias == "Switched_ON" or not self.relay:
+            return alias
+        if "BY_HAND" in facts:
+            return "by_hand"
+        if self._runs[_UNKNOWN]:
+            return "offline"
+        if alias == "Countdown":
+            if self.pi in ("BUSY", "REFUSED") and self._holds("OVERDUE"):
+                return "stuck"
+            return "silent" if self._runs[_SILENT] else alias
+        if "REFUSED" in facts:
+            return "refused"
+        if self._runs[_LOST]:
+            return "lost"
+        if "WAS_PRINTING" in facts and self.pi != "UP" and alias in ("Armed", "Going"):
+            return "printed"
+        return "pending" if self.pending and alias == "Cooling" else alias
+
+    @property
+    def led(self):
+        """How the LED blinks: texts of (on, off) in ms; 0 and 0 is dark."""
+        words = _row(self._mood())
+        if words[3] == "-":
+            words = _row(self.alias)
+        return words[3:5]
+
+    @property
+    def countdown_s(self):
+        """Seconds until the relay moves, as far as can be told, or None."""
+        t = self._t
+        s = self.s
+        if not self.relay:
+            left = _REST_MS - t[_OPENED]
+            if not self.remembered:
+                return None
+        elif self.alias != "Countdown":
+            return None
+        elif "BY_HAND" in self.facts:
+            left = s.shutdown_max_s * 1000 - t[_STATE]
+        elif s.shutdown_pi or "FROM_GOING" in self.facts:
+            left = self._settle_ms() - (self._runs[_SILENT] and t[_SILENT])
+        else:
+            left = s.shutdown_wait_s * 1000 - self._quiet
+        if "BY_HAND" not in self.facts and self.relay:
+            left = max(left, s.shutdown_wait_s * 1000 - t[_STATE])
+        return max(0, int(left) // 1000)
+
+    @property
+    def reason(self):
+        """Why the plug is where it is, in a few words."""
+        mood = self._mood()
+        note = self.pending if mood == "pending" else self.note
+        hottest = "?" if self.hottest is None else int(self.hottest)
+        text = _row(mood)[5].format(self.countdown_s, hottest, self.s.cool_below_c, note)
+        return text + ": " + note if note and note not in text else text
