@@ -28,7 +28,7 @@ fi
 wrong=
 .venv/bin/python -m pytest "$@" || wrong="pytest"
 .venv/bin/ruff check . || wrong="$wrong ruff"
-.venv/bin/python tools/types.py || wrong="$wrong pyright"
+.venv/bin/python tools/typecheck.py || wrong="$wrong pyright"
 if [ -n "$wrong" ]; then
   echo "Failed: $wrong" >&2
   exit 1
