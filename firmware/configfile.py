@@ -1,7 +1,8 @@
 """config.json: read whatever a person left there, write it so that a power cut tears nothing.
 
-One flat JSON object, written one key a line: so it is read line by line with hardly any memory,
-and whole only when somebody else laid it out. Loaded by settings.py for one call at a time.
+One flat JSON object. Written one entry a line, it is read a line at a time and never held whole:
+settings are saved while the portal is open, and there is hardly room for anything then. Only a
+file that somebody laid out otherwise is parsed in one go. Loaded by settings.py for one call.
 """
 
 import json
@@ -9,76 +10,71 @@ import os
 
 import schema
 
-_LARGEST = 6144  # bytes; all settings at their longest are 3 KB, and the heap has 36
+_LARGEST = 6144  # bytes; all settings at their longest are about 4 KB
 _MOST = 8  # problems told, so that a file of nonsense does not fill the heap with complaints
 
 
 def load(bag, path, id, every):
-    data, problem = _read(path)
+    data, problem = _open(path)
     problems = [problem] if problem else []
-    values = {}
     topics = {}
     for row in schema.rows():
-        key, kind, value, _, _, kept = row
-        if key in data:
-            try:
-                value = schema.check(row, data.pop(key), False)
-            except ValueError as error:
-                problems.append(str(error))
+        if row[5] or every:
+            setattr(bag, row[0], row[2])
+    for key, value in _entries(data, path):
+        row = schema.row(key)
+        try:
+            if not row:
+                raise ValueError("unknown setting: " + key[:24])
+            value = schema.check(row, value, False)
             if key[:6] == "topic_" and value != row[2]:
                 topics[key[6:]] = value
-        if kept or every:
-            values[key] = value
+            if row[5] or every:
+                setattr(bag, key, value)
+        except ValueError as error:
+            if len(problems) < _MOST:
+                problems.append(str(error))
     for keys, problem in schema.GROUPS:
-        if _at_odds(keys, values):
+        keys = keys.split(" ")
+        if _at_odds([getattr(bag, key) for key in keys]):
             problems.append(problem)
-            for key in keys.split(" "):
-                values[key] = schema.row(key)[2]
-    for key in data:
-        problems.append("unknown setting: " + key[:24])
-    if len(problems) > _MOST:
-        problems[_MOST - 1 :] = ["and %d more" % (len(problems) - _MOST + 1)]
+            for key in keys:
+                setattr(bag, key, schema.row(key)[2])
     if id:
-        for key in ("hostname", "mqtt_topic"):
-            values[key] = values[key].replace("{id}", id)
-    values["messages"] = "\n".join((values["messages"] + [""] * 6)[:6])
-    values["led_patterns"] = tuple(values["led_patterns"])
-    values["topics"] = topics or ()
-    values["problems"] = tuple(problems)
-    for key in values:
-        setattr(bag, key, values[key])
+        bag.hostname = bag.hostname.replace("{id}", id)
+        bag.mqtt_topic = bag.mqtt_topic.replace("{id}", id)
+    bag.messages = "\n".join((bag.messages + [""] * 6)[:6])
+    bag.led_patterns = tuple(bag.led_patterns)
+    bag.topics = topics or ()
+    bag.problems = tuple(problems)
     return bag
 
 
 def save(changes, path):
-    data, problem = _read(path)
-    if problem and _there(path):
+    data, problem = _open(path)
+    if problem and _size(path) >= 0:
         return {"": problem}  # what could not be read is not written over
     wrong = {}
     new = {}
     for key in changes:
-        row = schema.row(key)
-        if not row:
-            wrong[key] = "unknown setting: " + key
-            continue
         try:
-            new[key] = schema.check(row, changes[key], True)
+            new[key] = check(key, changes[key])
         except ValueError as error:
             wrong[key] = str(error)
     for keys, problem in schema.GROUPS:
-        if any(key in new for key in keys.split(" ")):
-            together = {key: _good(key, data) for key in keys.split(" ")}
-            if _at_odds(keys, together):
-                together = {key: schema.row(key)[2] for key in together}
-            for key in together:
-                new.setdefault(key, together[key])
-            if _at_odds(keys, new):
-                for key in together:
-                    wrong[key] = problem
-    if wrong:
-        return wrong
-    data.update(new)
-    return _write(data, path)
+        keys = keys.split(" ")
+        if not [key for key in keys if key in new]:
+            continue
+        # the file may hold values at odds, which load() replaced by defaults: so do we
+        inuse = [_good(key, data, path) for key in keys]
+        if _at_odds(inuse):
+            inuse = [schema.row(key)[2] for key in keys]
+        inuse = [new.get(key, inuse[i]) for i, key in enumerate(keys)]
+        for i, key in enumerate(keys):
+            new[key] = inuse[i]
+            if _at_odds(inuse):
+                wrong[key] = problem
+    return wrong or _write(new, data, path)
 
 
 def check(key, value):
@@ -91,60 +87,63 @@ def check(key, value):
 def get(key, path):
     if not schema.row(key):
         raise KeyError(key)
-    return _good(key, _read(path, key)[0])
+    return _good(key, _open(path)[0], path)
 
 
 def first_start(path, urandom):
     letters = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 that nobody mistakes for another
+    data, _ = _open(path)
     new = {}
     for key, length in (("portal_password", 8), ("ota_key", 26)):
-        data, _ = _read(path, key)
         # an empty ota_key is somebody's wish, an empty or short password is a missing one
-        if not (key in data if key == "ota_key" else _good(key, data)):
+        if key == "ota_key" and [1 for entry in _entries(data, path) if entry[0] == key]:
+            continue
+        if not _good(key, data, path):
             new[key] = "".join([letters[byte & 31] for byte in urandom(length)])
     return save(new, path) if new else {}
 
 
-def _good(key, data):
+def _good(key, data, path):
+    # the value in use: the file's if it is within limits, else the default
     row = schema.row(key)
+    good = row[2]
+    for name, value in _entries(data, path):
+        if name == key:
+            try:
+                good = schema.check(row, value, False)
+            except ValueError:
+                good = row[2]
+    return good
+
+
+def _at_odds(values):
+    if len(values) == 2:
+        return values[0] >= values[1]
+    return len(set(values)) < len(values)
+
+
+def _size(path):
     try:
-        return schema.check(row, data[key], False)
-    except (KeyError, ValueError):
-        return row[2]
-
-
-def _at_odds(keys, values):
-    given = [values[key] for key in keys.split(" ")]
-    if len(given) == 2:
-        return given[0] >= given[1]
-    return len(set(given)) < len(given)
-
-
-def _there(path):
-    try:
-        return os.stat(path)
+        return os.stat(path)[6]
     except OSError:
-        return None
+        return -1
 
 
-def _beside(path, ending):
-    return path.rsplit(".", 1)[0] + ending
-
-
-def _read(path, only=None):
-    # ({key: value}, "" or what is wrong); a file that is no JSON object is set aside, not lost
-    there = _there(path)
-    if not there:
+def _open(path):
+    # ({key: value}, or None to be read by lines; "" or what is wrong with the file).
+    # What is not a JSON object is renamed, not lost.
+    size = _size(path)
+    if size < 0:
         return {}, "no " + path
-    size = there[6]
     try:
         if size > _LARGEST:
             raise ValueError
         with open(path, "rb") as file:
-            data = _lines(file, only)
-            if data is None:
-                file.seek(3 if file.read(3) == b"\xef\xbb\xbf" else 0)
-                data = json.load(file)
+            if _by_lines(file):
+                return None, ""
+            file.seek(0)
+            file.seek(3 if file.read(3) == b"\xef\xbb\xbf" else 0)
+            data = json.load(file)
         if isinstance(data, dict):
             return data, ""
         problem = "not a JSON object"
@@ -162,54 +161,64 @@ def _read(path, only=None):
         return {}, "%s is %s" % (path, problem)
 
 
-def _lines(file, only):
-    # The object out of a file with whole entries on every line, or None if it is laid out
-    # otherwise. MicroPython's parser overlooks brackets left open, hence the look at the ends.
-    data = {}
-    if file.readline(80).strip() != b"{":
-        return None
-    while True:
-        line = file.readline(1024).strip()
-        if line == b"}":
-            return None if file.read(80).strip() else data
-        if line[-1:] == b",":
-            line = line[:-1]
-        if line[:1] != b'"' or line[-1:] in b"[{:,":
-            return None
-        try:
-            entry = json.loads(b"{" + line + b"}")
-        except ValueError:
-            return None
-        if not entry:
-            return None
-        if only is None:
-            data.update(entry)
-        elif only in entry:
-            data[only] = entry[only]
-
-
-def _write(data, path):
-    new = _beside(path, ".new")
+def _by_lines(file):
+    # True for a brace, lines of whole entries, a brace. MicroPython's parser overlooks brackets
+    # left open, hence the look at how a line ends.
     try:
-        with open(new, "wb") as file:
-            start = b"{\n"
-            for row in schema.rows():
-                key, kind, default = row[:3]
-                # a secret is written even when empty: for ota_key that is a choice
-                if key in data and (kind == "secret" or data[key] != default):
-                    _entry(file, start, key, data[key])
+        if file.readline(80).strip() != b"{":
+            return False
+        while True:
+            line = file.readline().strip()
+            if line == b"}":
+                return not file.read(80).strip()
+            if line[:1] != b'"' or line.rstrip(b",")[-1:] in b"[{:" or not _line(line):
+                return False
+    except ValueError:
+        return False
+
+
+def _line(line):
+    return json.loads(b"{" + line.strip().rstrip(b",") + b"}")
+
+
+def _entries(data, path):
+    # yields (key, value)
+    if data is not None:
+        yield from data.items()
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            if len(line) > 3:
+                yield from _line(line).items()
+
+
+def _beside(path, ending):
+    return path.rsplit(".", 1)[0] + ending
+
+
+def _write(new, data, path):
+    fresh = _beside(path, ".new")
+    try:
+        with open(fresh, "wb") as file:
+            file.write(b"{")
+            start = b"\n"
+            for key, value in _entries(data, path):
+                if key not in new:
+                    _entry(file, start, key, value)
                     start = b",\n"
-                data.pop(key, None)
-            for key in data:
-                _entry(file, start, key, data[key])
-                start = b",\n"
-            file.write(b"{\n}\n" if start == b"{\n" else b"\n}\n")
+            for key in new:
+                row = schema.row(key)
+                # a secret is written even when empty: for ota_key that is a choice
+                if new[key] != row[2] or row[1] == "secret":
+                    _entry(file, start, key, new[key])
+                    start = b",\n"
+            file.write(b"\n}\n")
             file.flush()
-        os.rename(new, path)
+        os.rename(fresh, path)
         return {}
     except OSError as error:
         try:
-            os.remove(new)
+            os.remove(fresh)
         except OSError:
             pass
         return {"": "%s cannot be written: %s" % (path, error)}

@@ -8,7 +8,7 @@ block. This module is loaded when settings are read, shown or written, and let g
 """
 
 TABLE = (
-    """\
+    """
 *wifi_ssid text 0 32
 *wifi_password secret 0 64
 *wifi_country text 0 2
@@ -16,7 +16,7 @@ TABLE = (
 portal_password secret 8 63
 ota_key secret 0 64
 """,
-    """\
+    """
 *octoprint_host host 0 64
 *octoprint_port port 1 65535 80
 *octoprint_api_key secret 0 64
@@ -24,7 +24,7 @@ ota_key secret 0 64
 *shutdown_pi bool - - true
 *watch_bed bool - - false
 """,
-    """\
+    """
 *mqtt_host host 0 64
 *mqtt_port port 1 65535 1883
 *mqtt_user text 0 64
@@ -33,7 +33,7 @@ ota_key secret 0 64
 *mqtt_report_s float 0.2 86400 60
 *mqtt_keepalive_s int 1 3600 60
 """,
-    """\
+    """
 topic_switch text 2 32 /switch
 topic_plugstate text 2 32 /plugstate
 topic_relay text 2 32 /relay
@@ -49,7 +49,7 @@ topic_jobstate text 2 32 /job/jobstate
 topic_jobprogress text 2 32 /job/jobprogress
 topic_info text 2 32 /info
 """,
-    """\
+    """
 *initial_state choice Relay_off|Switched_ON|Waiting_for_print_activity|last - \
 Waiting_for_print_activity
 *cool_below_c float 20 150 50
@@ -65,7 +65,7 @@ Waiting_for_print_activity
 *poll_s float 0.2 60 5
 *poll_idle_s float 0.2 300 15
 """,
-    """\
+    """
 *long_press_ms int 100 5000 600
 *portal_press_ms int 500 14000 5000
 portal_open_s float 1 600 180
@@ -76,7 +76,7 @@ led_version bool - - true
 *messages list 0 6 OctoPlugout 5.0|PRINT started|Poweroff after PRINT|Shutdown at T=%c (now %t)|\
 Poweroff in %ws|NOT monitoring
 """,
-    """\
+    """
 *pin_button pin 0 16 0
 *pin_relay pin 0 16 12
 *pin_led pin 0 16 13
@@ -103,17 +103,20 @@ LIGHTS = (
 def rows():
     """Yield (key, kind, default, lowest, highest, kept) in the order of the table."""
     for text in TABLE:
-        for line in text.strip().split("\n"):
-            yield _row(line)
+        at = 1
+        while at < len(text):
+            end = text.find("\n", at)
+            yield _row(text[at:end])
+            at = end + 1
 
 
 def row(key):
     """The row of one key, or None if there is no such setting."""
     for text in TABLE:
         for mark in ("\n*", "\n"):
-            at = ("\n" + text).find(mark + key + " ")
-            if at >= 0:
-                return _row(text[at : text.find("\n", at)])
+            at = text.find(mark + key + " ") + len(mark)
+            if at >= len(mark):
+                return _row(text[at - len(mark) + 1 : text.find("\n", at)])
     return None
 
 
