@@ -174,10 +174,11 @@ class Machine:
         self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
         self.note = ""  # what is wrong with OctoPrint, in words
         self.relay = self._reading = self._insists = self._again = False
+        self.turns = 0  # how often the relay has moved
         self._heating = True  # when last heard of
         self._printing = False
         self.remembered = self.alias = self._event = ""
-        self._forget()
+        self.forget()
         words = (state or settings.initial_state).split(" ")
         at = STATES.find(" " + words[0] + " ")
         if at < 0:
@@ -286,10 +287,10 @@ class Machine:
         for i in range(_TIMERS):
             t[i] = min(t[i] + passed, _AGES)
         if self.pi and t[_READ] >= max(3 * self.poll_ms, 12000):
-            self._forget()
+            self.forget()
 
-    def _forget(self):
-        # Evidence is stale: what must hold without a break, or twice running, does no longer.
+    def forget(self):
+        """Evidence is stale: what must hold without a break, or twice running, does no longer."""
         self.pi = ""
         self.hottest = None
         self._runs = [0] * _RUNS
@@ -422,8 +423,9 @@ class Machine:
             self.remembered = ""
         if relay != self.relay:
             self.relay = relay
+            self.turns += 1
             facts.clear()
-            self._forget()
+            self.forget()
             t[_CLOSED if relay else _OPENED] = 0
         words = _row(alias)
         self.alias = alias

@@ -1,0 +1,85 @@
+"""First after every reset of the chip: sees to it that the relay is driven; nothing else.
+
+While the relay pin is being driven (software resets keep it so) nothing is written: the plug goes
+on from what the RTC memory holds. A power-on, the reset pin and the hardware watchdog let go of
+the pin; then the start rule decides, and what it decides is left in the RTC memory for the plug.
+"""
+
+import machine
+
+_OUT = 0x60000300  # the chip's registers: what the pins are set to, and which are driven
+_ENABLE = 0x6000030C
+_EARLY = "Relay_off", "Switched_ON", "Waiting_for_print_activity"  # may be taken up again
+_EARLY += "Waiting_for_print_activity_connected", "print_started"
+
+
+def remembered():
+    """What the RTC memory holds: (pins, state and facts), or None if it holds nothing whole."""
+    kept = machine.RTC().memory()
+    try:
+        if kept[:3] == b"OP5" and kept[3] == sum(kept[4:]) & 0xFF:
+            return str(kept[4:], "utf-8").split("|")
+    except (IndexError, ValueError):
+        pass
+    return None
+
+
+def settings():
+    """The settings that matter now, from a file that may be missing or broken."""
+    found = {}
+    try:
+        import json
+        import os
+
+        if os.stat("config.json")[6] <= 6144:
+            with open("config.json") as file:
+                found = json.load(file)
+    except Exception:  # a plug without a good file must still drive its relay
+        pass
+    return found if isinstance(found, dict) else {}
+
+
+def number(found, key, default):
+    value = found.get(key, default)
+    return value if isinstance(value, int) and 0 <= value < 16 else default
+
+
+def start():
+    kept = remembered()
+    if kept:
+        relay, invert = int(kept[0].split(" ")[1]), kept[0][-2] == "1"
+        if machine.mem32[_ENABLE] >> relay & 1:
+            return
+    found = settings()
+    relay = number(found, "pin_relay", 12)
+    invert = bool(found.get("invert_relay", False))
+    if not kept and machine.mem32[_ENABLE] >> relay & 1:
+        state = "Relay_off" if bool(machine.mem32[_OUT] >> relay & 1) == invert else ""
+    else:
+        state = found.get("initial_state", "")
+        if state == "last":
+            try:
+                with open("last") as file:
+                    state = file.read()
+            except OSError:
+                state = ""
+        if kept and machine.reset_cause() != machine.PWRON_RESET:
+            before = kept[1].split(" ")[0]
+            if before in _EARLY:
+                state = before  # not a return of mains: what was off stays off
+    if state not in _EARLY:
+        state = "Waiting_for_print_activity"
+    machine.Pin(relay, machine.Pin.OUT, value=(state != "Relay_off") != invert)
+    pins = "%d %d %d %d%d%d" % (
+        number(found, "pin_button", 0),
+        relay,
+        number(found, "pin_led", 13),
+        bool(found.get("invert_button", False)),
+        invert,
+        bool(found.get("invert_led", False)),
+    )
+    kept = bytes(pins + "|" + state, "utf-8")
+    machine.RTC().memory(b"OP5" + bytes([sum(kept) & 0xFF]) + kept)
+
+
+start()
