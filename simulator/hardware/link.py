@@ -78,7 +78,14 @@ def obey(what, words):
     elif what == "k":
         if words:
             name, bssid, channel, rssi, auth, hidden = words
-            network = (bytes.fromhex(name), bytes.fromhex(bssid), int(channel), int(rssi), int(auth), hidden == "1")
+            network = (
+                bytes.fromhex(name),
+                bytes.fromhex(bssid),
+                int(channel),
+                int(rssi),
+                int(auth),
+                hidden == "1",
+            )
             networks.append(network)
         else:
             running = True

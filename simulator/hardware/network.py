@@ -65,7 +65,9 @@ class WLAN:
 
     def ifconfig(self, to=None):
         if self.which:
-            own = _configs[1].get("ifconfig", ("192.168.4.1", "255.255.255.0", "192.168.4.1", "208.67.222.222"))
+            own = _configs[1].get(
+                "ifconfig", ("192.168.4.1", "255.255.255.0", "192.168.4.1", "208.67.222.222")
+            )
             if to is None:
                 return own
             _configs[1]["ifconfig"] = to

@@ -12,7 +12,9 @@ OUTSIDE = 4  # the level that button or pull-up puts on the pin while it is an i
 pins = bytearray(b"\x04" * 17)
 memory = b""  # the RTC's user memory
 cause = 0  # of the last reset
-identity = b"\x8a\x12\xab\x00"  # machine.unique_id(): the MAC's last three bytes come first on this port
+identity = (
+    b"\x8a\x12\xab\x00"  # machine.unique_id(): the MAC's last three bytes come first on this port
+)
 mac = b"\x5c\xcf\x7f\xab\x12\x8a"
 
 STATION, ACCESS_POINT = 0, 1

@@ -9,12 +9,21 @@ import asyncio
 
 from . import silicon
 
-POWER_ON, HARDWARE_WATCHDOG, EXCEPTION, SOFTWARE_WATCHDOG, SOFT_RESET, DEEP_SLEEP, RESET_PIN = range(7)
+POWER_ON, HARDWARE_WATCHDOG, EXCEPTION, SOFTWARE_WATCHDOG, SOFT_RESET, DEEP_SLEEP, RESET_PIN = (
+    range(7)
+)
 
 # These let go of every pin; after the other resets the relay pin should stay driven.
 _RELEASING = (POWER_ON, HARDWARE_WATCHDOG, RESET_PIN)
 
-STAT_IDLE, STAT_CONNECTING, STAT_WRONG_PASSWORD, STAT_NO_AP_FOUND, STAT_CONNECT_FAIL, STAT_GOT_IP = range(6)
+(
+    STAT_IDLE,
+    STAT_CONNECTING,
+    STAT_WRONG_PASSWORD,
+    STAT_NO_AP_FOUND,
+    STAT_CONNECT_FAIL,
+    STAT_GOT_IP,
+) = range(6)
 
 # name, bssid, channel, rssi, authmode, hidden: what a scan sees around a plug, hostile names included
 NETWORKS = [
@@ -91,19 +100,18 @@ class Wifi:
 class Chip:
     """One plug's chip.
 
-    clock: callable, ms that only go up. on_pin(ms, n, driven, level) is called at every change of a pin,
-    on_air() when the WiFi changes.
+    clock: callable, ms that only go up. `listeners` are called with (ms, n, driven, level) at every change of a
+    pin, `relay_listeners` with (ms, closed), `air_listeners` with nothing when the WiFi comes or goes.
     """
 
     def __init__(self, clock, pins=None):
         self.clock = clock
         self.pins = bytearray(17) if pins is None else pins
-        self.listeners = []
-        self.air_listeners = []
         self.reset()
 
     def reset(self):
-        """Everything as new, mains just switched on: what a test starts from."""
+        """Everything as new, mains just switched on, nobody listening: what a test starts from."""
+        self.listeners, self.relay_listeners, self.air_listeners = [], [], []
         self.button_pin, self.relay_pin, self.led_pin = 0, 12, 13
         self.relay_inverted = self.led_inverted = self.button_inverted = False
         self.powered = True
@@ -163,6 +171,8 @@ class Chip:
         if self.relay != self._closed:
             self._closed = self.relay
             self.relay_log.append((now, self._closed))
+            for listener in self.relay_listeners:
+                listener(now, self._closed)
 
     def outside(self, n, level):
         """Put a level on pin n from outside, as button or cable do."""
