@@ -1,0 +1,130 @@
+"""A TCP connection on the loop that never blocks, and the tape that lets umqtt.simple use it.
+
+The socket is non-blocking and is simply asked again after a short sleep, so the deadline stands
+in one place, nothing has to be cancelled, and the same lines run on MicroPython and CPython. Every
+failure is an OSError whose first argument is the errno; a deadline that passed is ETIMEDOUT.
+Whoever opens a wire closes it in a `finally`.
+"""
+
+import socket
+from asyncio import sleep_ms
+from time import ticks_add, ticks_diff, ticks_ms
+
+_STEP_MS = const(20)
+# The numbers are Linux's, and MicroPython uses the same ones on every port.
+_EBADF = const(9)
+_EAGAIN = const(11)
+_EISCONN = const(106)
+_ETIMEDOUT = const(110)
+_EALREADY = const(114)
+_EINPROGRESS = const(115)
+
+
+async def _rest(end):
+    if ticks_diff(end, ticks_ms()) <= 0:
+        raise OSError(_ETIMEDOUT)
+    await sleep_ms(_STEP_MS)
+
+
+class Wire:
+    """One TCP connection. All times are milliseconds."""
+
+    sock = None
+
+    async def open(self, address, port, ms):
+        """Connect to `address` (dotted text: a name would block) within `ms`, or raise OSError."""
+        self.close()
+        where = socket.getaddrinfo(address, port)[0][-1]
+        self.sock = sock = socket.socket()
+        sock.setblocking(False)
+        end = ticks_add(ticks_ms(), ms)
+        while True:
+            # Asking again tells how far it is. Polling for "writable" does not: lwIP, the network
+            # stack of the ESP8266, calls a socket writable while it is still connecting.
+            try:
+                sock.connect(where)
+                return
+            except OSError as error:
+                number = error.args[0]
+                if number == _EISCONN:
+                    return
+                if number == _EBADF:
+                    sock.recv(1)  # lwIP tells why a connect failed only to a reader
+                if number not in (_EINPROGRESS, _EALREADY, _EAGAIN):
+                    raise
+            await _rest(end)
+
+    async def send(self, data, ms):
+        """Send all of `data` (bytes-like) within `ms`, or raise OSError."""
+        end = ticks_add(ticks_ms(), ms)
+        while data:
+            try:
+                data = data[self.sock.send(data) :]
+            except OSError as error:
+                if error.args[0] != _EAGAIN:
+                    raise
+                await _rest(end)
+
+    def read_now(self, buf):
+        """Read what is there into `buf`: bytes read, 0 at the end, None when nothing came yet."""
+        try:
+            # MicroPython's readinto needs no heap; CPython has it under another name.
+            return (getattr(self.sock, "readinto", None) or self.sock.recv_into)(buf)
+        except OSError as error:
+            if error.args[0] != _EAGAIN:
+                raise
+
+    async def readinto(self, buf, ms):
+        """Read into `buf` within `ms`: bytes read (1 or more), or 0 at the end; else OSError."""
+        end = ticks_add(ticks_ms(), ms)
+        await sleep_ms(0)  # a sender who never pauses must not keep the loop to himself
+        while True:
+            n = self.read_now(buf)
+            if n is not None:
+                return n
+            await _rest(end)
+
+    def close(self):
+        """Let go of the socket; may be called at any time, any number of times."""
+        if self.sock:
+            self.sock.close()
+            self.sock = None
+
+
+class Starved(Exception):
+    """The library wants to read more than the tape holds."""
+
+
+class Tape:
+    """Stands in for umqtt.simple's `socket` module and for its socket.
+
+    What the library writes collects in `out`. It reads from the answer given to `load()`, and when
+    that is used up, where on a real socket it would wait, it gets Starved.
+    """
+
+    def load(self, answer=b""):
+        """Put `answer` (bytes-like) on, from its start, and forget what was written."""
+        self.out = b""
+        self.answer = answer
+        self.at = 0
+
+    def socket(self):
+        return self
+
+    def getaddrinfo(self, host, port):
+        return ((None,),)
+
+    def connect(self, address):
+        pass
+
+    setblocking = connect
+
+    def write(self, data, n=None):
+        self.out += data if n is None else data[:n]
+
+    def read(self, n):
+        at = self.at
+        if n < 0 or n and at >= len(self.answer):  # a packet that lies about its lengths asks < 0
+            raise Starved
+        self.at = at + n
+        return bytes(self.answer[at : at + n])
