@@ -18,6 +18,7 @@ def load(bag, path, id, every):
     data, problem = _open(path)
     problems = [problem] if problem else []
     topics = {}
+    more = 0
     for row in schema.rows():
         if row[5] or every:
             setattr(bag, row[0], row[2])
@@ -32,14 +33,23 @@ def load(bag, path, id, every):
             if row[5] or every:
                 setattr(bag, key, value)
         except ValueError as error:
-            if len(problems) < _MOST:
-                problems.append(str(error))
-    for keys, problem in schema.GROUPS:
-        keys = keys.split(" ")
-        if _at_odds([getattr(bag, key) for key in keys]):
-            problems.append(problem)
-            for key in keys:
-                setattr(bag, key, schema.row(key)[2])
+            problems.append(str(error))
+            if len(problems) > _MOST:
+                more += 1
+                problems[_MOST:] = ["and %d more" % more]
+    for group in schema.GROUPS:
+        keys = _together(group)
+        default = [schema.row(key)[2] for key in keys]
+        if keys[0][:6] == "topic_":
+            inuse = [topics.get(key[6:], default[i]) for i, key in enumerate(keys)]
+        else:
+            inuse = [getattr(bag, key) for key in keys]
+        if _at_odds(inuse):
+            problems.append(group[1])
+            for i, key in enumerate(keys):
+                topics.pop(key[6:], None)
+                if hasattr(bag, key):
+                    setattr(bag, key, default[i])
     if id:
         bag.hostname = bag.hostname.replace("{id}", id)
         bag.mqtt_topic = bag.mqtt_topic.replace("{id}", id)
@@ -61,8 +71,8 @@ def save(changes, path):
             new[key] = check(key, changes[key])
         except ValueError as error:
             wrong[key] = str(error)
-    for keys, problem in schema.GROUPS:
-        keys = keys.split(" ")
+    for group in schema.GROUPS:
+        keys = _together(group)
         if not [key for key in keys if key in new]:
             continue
         # the file may hold values at odds, which load() replaced by defaults: so do we
@@ -73,7 +83,7 @@ def save(changes, path):
         for i, key in enumerate(keys):
             new[key] = inuse[i]
             if _at_odds(inuse):
-                wrong[key] = problem
+                wrong[key] = group[1]
     return wrong or _write(new, data, path)
 
 
@@ -116,6 +126,13 @@ def _good(key, data, path):
     return good
 
 
+def _together(group):
+    # the keys of a group; a word that ends with _ stands for all keys that begin so
+    if group[0][-1] == "_":
+        return [row[0] for row in schema.rows() if row[0].startswith(group[0])]
+    return group[0].split(" ")
+
+
 def _at_odds(values):
     if len(values) == 2:
         return values[0] >= values[1]
@@ -144,7 +161,11 @@ def _open(path):
             file.seek(0)
             file.seek(3 if file.read(3) == b"\xef\xbb\xbf" else 0)
             data = json.load(file)
+            file.seek(max(0, size - 40))  # MicroPython does not miss the last brace of a torn file
+            torn = file.read().strip()[-1:] != b"}"
         if isinstance(data, dict):
+            if torn:
+                raise ValueError
             return data, ""
         problem = "not a JSON object"
     except OSError as error:
@@ -232,8 +253,14 @@ def _entry(file, start, key, value):
 
 
 def _json(value):
-    # CPython would write an emoji as two \u escapes, which MicroPython reads as two odd letters
+    # CPython would write an emoji as two \u escapes, which MicroPython reads as two odd letters;
+    # MicroPython writes 1e999 as inf, which is no JSON: the whole file would be given up for it.
     try:
-        return json.dumps(value, ensure_ascii=False).encode()
+        text = json.dumps(value, ensure_ascii=False).encode()  # pyright: ignore
     except (TypeError, ValueError):  # MicroPython has no ensure_ascii; half an emoji has no bytes
-        return json.dumps(value).encode()
+        text = json.dumps(value).encode()
+    try:
+        json.loads(text)
+    except ValueError:
+        return b"null"
+    return text

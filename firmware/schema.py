@@ -91,6 +91,7 @@ GROUPS = (
     ("cool_below_c hot_above_c", "cool_below_c must be less than hot_above_c"),
     ("long_press_ms portal_press_ms", "long_press_ms must be less than portal_press_ms"),
     ("pin_button pin_relay pin_led", "pin_button, pin_relay and pin_led must differ"),
+    ("topic_", "topic_switch and the other sub-topics must differ"),
 )
 
 # The states a led_patterns row may begin with, and the two patterns that are not states.
@@ -114,9 +115,9 @@ def row(key):
     """The row of one key, or None if there is no such setting."""
     for text in TABLE:
         for mark in ("\n*", "\n"):
-            at = text.find(mark + key + " ") + len(mark)
-            if at >= len(mark):
-                return _row(text[at - len(mark) + 1 : text.find("\n", at)])
+            at = text.find(mark + key + " ")
+            if at >= 0 and " " not in key and key[:1] != "*":
+                return _row(text[at + 1 : text.find("\n", at + 1)])
     return None
 
 
@@ -152,14 +153,16 @@ def limits(row):
     if kind == "choice":
         return "one of " + ", ".join(lowest)
     if kind == "list":
-        return "at most %d texts" % highest
+        return "at most %s texts" % highest
     if kind == "pin":
         return "a GPIO from 0 to 16, not 6 to 11"
     if kind in "int port":
         return "a whole number from %s to %s" % (lowest, highest)
     if kind == "float":
         return "a number from %s to %s" % (lowest, highest)
-    return "text of %d to %d characters" % (lowest, highest)
+    if key == "wifi_password":
+        return "8 to 64 characters, or none"
+    return "%s to %s characters" % (lowest, highest)
 
 
 def check(row, value, form):
@@ -217,8 +220,7 @@ def _number(kind, value, form):
 
 
 def _text(key, kind, value):
-    if key[:4] != "wifi" and not _printable(value):
-        raise Refused("no control characters")
+    _printable(value, 0 if key == "wifi_ssid" else 32)  # a network may be called anything
     if kind == "host" or key in ("hostname", "octoprint_api_key"):
         value = value.strip()
         for char in value.replace("{id}", "") if key == "hostname" else value:
@@ -244,7 +246,7 @@ def _text(key, kind, value):
 
 
 def _line(key, text):
-    if not isinstance(text, str) or not _printable(text) or len(text.encode()) > 40:
+    if not isinstance(text, str) or len(_printable(text, 32).encode()) > 40:
         raise Refused("texts of at most 40 characters each")
     if key == "led_patterns":
         part = text.split()
@@ -256,5 +258,9 @@ def _line(key, text):
     return text
 
 
-def _printable(text):
-    return not [char for char in text if ord(char) < 32 or ord(char) == 127]
+def _printable(text, lowest):
+    for char in text:
+        # MicroPython reads an emoji written as two \u escapes as two halves, which are no text
+        if ord(char) < lowest or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000:
+            raise Refused("no control characters, no halves of emoji")
+    return text
