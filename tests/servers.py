@@ -158,18 +158,19 @@ class Mosquitto(Process):
         self.stop()
         return self.start()
 
-    def client(self):
-        """A connected Watcher of everything under this broker."""
-        return Watcher(self.port, self.user, self.password)
+    def client(self, seconds=10):
+        """A connected Watcher of everything on this broker."""
+        return Watcher(self.port, self.user, self.password, seconds=seconds)
 
 
 class Watcher:
     """An MQTT client on paho that keeps every message it sees, in order, and can send some.
 
-    `messages` is a list of (topic, payload text, retained by the broker).
+    `messages` is a list of (topic, payload text, retained by the broker). PermissionError when the
+    broker refuses, TimeoutError when it says nothing for so many seconds.
     """
 
-    def __init__(self, port, user="", password="", topics="#"):
+    def __init__(self, port, user="", password="", topics="#", seconds=10):
         import paho.mqtt.client as paho
 
         self.messages = []
@@ -185,12 +186,12 @@ class Watcher:
         self.client.reconnect_delay_set(0.2, 0.5)
         self.client.connect("127.0.0.1", port, keepalive=30)
         self.client.loop_start()
-        answered = self.subscribed.wait(10)
+        answered = self.subscribed.wait(seconds)
         if self.refused or not answered:
             self.close()
             if self.refused:
                 raise PermissionError(self.refused)
-            raise TimeoutError("the broker did not take a subscription within 10 s")
+            raise TimeoutError("the broker did not take a subscription")
 
     def _connected(self, client, _userdata, _flags, reason, _properties):
         if reason.is_failure:

@@ -45,7 +45,7 @@ def test_mosquitto_refuses_when_stopped_and_accepts_in_vain_when_hung(mosquitto)
     mosquitto.hang()
     assert servers.listens(mosquitto.port)
     with pytest.raises(TimeoutError):
-        mosquitto.client()
+        mosquitto.client(seconds=1)
     mosquitto.resume()
     mosquitto.client().close()
     mosquitto.stop()
