@@ -1,0 +1,83 @@
+"""Shortens names that nobody outside a module can see, before it is compiled for the plug.
+
+Every different name costs the plug's heap about 20 bytes, in every module loaded from its file
+system. So private names (`_like_this`) and parameters that are never given by name become one of a
+few short ones that all modules share. Public names, texts and `_NAME = const(…)` (which the
+compiler takes away itself) stay. The source says what it says; only the .mpy differs, and the
+end-to-end tests run the .mpy.
+"""
+
+import ast
+
+SHORT = [f"_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+SHORT += [f"_{letter}{digit}" for digit in range(4) for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+
+def keywords(trees):
+    """Names given as keywords in any call of `trees` (a list of ast.Module): these must stay."""
+    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {word.arg for call in calls for word in call.keywords if word.arg}
+
+
+def pack(source, stay=frozenset()):
+    """`source` with short names; `stay` are parameter names that must not change."""
+    tree = ast.parse(source)
+    _parameters(tree, stay | keywords([tree]))
+    _private(tree, stay)
+    return ast.unparse(tree)
+
+
+def _identifiers(tree):
+    """(node, field) of everything in `tree` that is a name."""
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "asname"):
+            name = getattr(node, field, None)
+            if isinstance(name, str) and not isinstance(node, ast.keyword):
+                yield node, field
+
+
+def _private(tree, stay):
+    consts = {
+        node.targets[0].id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Call)
+        and getattr(node.value.func, "id", "") == "const"
+    }
+    found = [
+        (node, field)
+        for node, field in _identifiers(tree)
+        if getattr(node, field)[0] == "_" and getattr(node, field)[1:2] != "_"
+    ]
+    often = {}
+    for node, field in found:
+        name = getattr(node, field)
+        if name not in consts and name not in stay and name != "_":
+            often[name] = often.get(name, 0) + 1
+    # What stays must not be what another becomes.
+    taken = {getattr(node, field) for node, field in found} - set(often)
+    free = (short for short in SHORT if short not in taken)
+    short = dict(zip(sorted(often, key=lambda name: (-often[name], name)), free, strict=False))
+    for node, field in found:
+        setattr(node, field, short.get(getattr(node, field), getattr(node, field)))
+
+
+def _parameters(tree, stay):
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    for function in [node for node in ast.walk(tree) if isinstance(node, functions)]:
+        nested = [n for n in ast.walk(function) if isinstance(n, functions) and n is not function]
+        if nested:
+            continue  # closures are rare here, and not worth the care they would need
+        arguments = function.args.posonlyargs + function.args.args
+        used = {getattr(node, field) for node, field in _identifiers(function)}
+        free = (short for short in SHORT if short not in used)
+        for argument in arguments:
+            name = argument.arg
+            if name == "self" or name in stay:
+                continue
+            short = next(free)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Name) and node.id == name:
+                    node.id = short
+            argument.arg = short
