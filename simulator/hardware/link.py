@@ -148,15 +148,19 @@ def look(now):
         say("h %d %d\n" % (gc.mem_free(), worst_us))
 
 
+def hexed(data):
+    return data.hex() if data else ""  # MicroPython gives b"" for nothing
+
+
 def stored():
-    say("m %s\n" % silicon.memory.hex())
+    say("m %s\n" % hexed(silicon.memory))
 
 
 def radio():
     name, password = silicon.wanted or ("", "")
     line = "r %d %d" % (silicon.active[0], silicon.active[1])
     if silicon.wanted:
-        line += " %s %s" % (name.encode().hex(), password.encode().hex())
+        line += " %s %s" % (hexed(name.encode()), hexed(password.encode()))
     silicon.joined = 0
     say(line + "\n")
 
