@@ -94,11 +94,8 @@ GROUPS = (
     ("topic_", "topic_switch and the other sub-topics must differ"),
 )
 
-# The states a led_patterns row may begin with, and the two patterns that are not states.
-LIGHTS = (
-    "Relay_off Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going "
-    "refused remembered"
-)
+# The states a line of led_patterns may begin with.
+LIGHTS = "Relay_off Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going"
 
 
 def rows():

@@ -155,6 +155,20 @@ def test_every_setting_has_a_label_and_no_label_is_left_over():
     ]
 
 
+def test_an_led_pattern_can_be_given_for_every_state_there_is():
+    import statemachine
+
+    rows = [line.split(" ") for line in statemachine.STATES.strip().split("\n")]
+    assert schema.LIGHTS.split(" ") == [row[0] for row in rows if row[1] != "-"]
+
+
+def test_a_state_that_can_be_begun_in_is_published_under_that_name():
+    import statemachine
+
+    published = {line.split(" ")[1] for line in statemachine.STATES.strip().split("\n")}
+    assert set(ROWS["initial_state"][3]) - {"last"} <= published
+
+
 def test_no_piece_of_a_table_needs_a_large_free_block():
     import labels
 
@@ -695,7 +709,7 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
     ]
     changes = [
         {"poll_s": "0.5", "mqtt_user": "caf\u00e9 \U0001f600"},
-        {"messages": "one\r\ntwo", "shutdown_pi": "", "led_patterns": "Armed 1 2\nrefused 3 4"},
+        {"messages": "one\r\ntwo", "shutdown_pi": "", "led_patterns": "Armed 1 2\nGoing 3 4"},
         {"poll_s": "1_0", "mqtt_port": "", "pin_led": "x", "wifi_password": "short", "no": "1"},
         {"hot_above_c": "60", "cool_below_c": "60"},
     ]
