@@ -186,7 +186,8 @@ class Machine:
             if state:
                 raise ValueError("state: no such state")
         self._enter(STATES[STATES.rfind("\n", 0, at) + 1 : at])
-        self._t[_OPENED] = _AGES
+        self._t[_ASKED] = 0
+        self._t[_OPENED] = 0 if state else _AGES
         for word in words[1:]:
             if word in _KEPT:
                 self.facts.add(word)
@@ -241,8 +242,9 @@ class Machine:
             # Did something stop on the Pi before it fell silent, or is it just the link?
             self._stopped = pi == "BUSY" or pi == "REFUSED"
         if printing is not None:
-            facts.discard("WAS_IDLE" if printing else "WAS_PRINTING")
             facts.add("WAS_PRINTING" if printing else "WAS_IDLE")
+            if printing or self.alias != "Countdown":
+                facts.discard("WAS_IDLE" if printing else "WAS_PRINTING")
             self._heating = target is None or target > below
         quiet = runs[_IDLE] > 1 < runs[_COOL]
         i = 0
@@ -261,13 +263,12 @@ class Machine:
             runs[i] = holds and runs[i] + 1
             i += 1
         if self._holds("IDLE") and self._holds("COOL"):
+            facts.discard("WAS_PRINTING")
             if quiet or lost:
-                self._quiet += min(t[_READ], _AGAIN_MS)
+                self._quiet += min(t[_READ], t[_STATE])
         elif printing or self._warm:
             self._quiet = 0
         t[_READ] = 0
-        if self._after_ask and self._holds("PI_DOWN"):
-            facts.add("GONE")
         self._reading = self._read = True
         changed = self.tick(now)
         self._reading = False
@@ -276,6 +277,8 @@ class Machine:
     def tick(self, now):
         """Time has passed. True if a row fired."""
         self._advance(now)
+        if self._after_ask and self._holds("PI_DOWN"):
+            self.facts.add("GONE")
         return not self.frozen and self._try("")
 
     def _advance(self, now):
