@@ -161,6 +161,13 @@ class OctoPrint:
         way = self._host_way
         self.door.set(_PORT.get(self._mode, OPEN) if way == OPEN else way)
 
+    def accept_key(self, valid):
+        """Revoke GOOD_KEY, or make it good again."""
+        if valid:
+            self.keys[GOOD_KEY] = ("admin", ["ADMIN", *_PERMISSIONS, "SYSTEM"])
+        else:
+            self.keys.pop(GOOD_KEY, None)
+
     # --- one connection
 
     async def _serve(self, reader, writer):

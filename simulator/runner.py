@@ -112,8 +112,7 @@ class Runner:
         self._temporary = None
         self._cause = None  # of the reset under way
         self._stopping = False
-        self._sent_status = None
-        self._expected = False
+        self._sent_status = self._told_status = None
         self._forget()
 
     def _forget(self):
@@ -300,6 +299,8 @@ class Runner:
         if status != self._sent_status:
             self._sent_status = status
             self._say(f"w {status}")
+        if status != self._told_status:
+            self._told_status = status
             self._tell({"wifi": status})
         if status == virtual.STAT_CONNECTING:
             asyncio.get_running_loop().call_later(wifi.join_ms / 1000 + 0.01, self._aired)

@@ -1,0 +1,465 @@
+"""The control interface: JSON over HTTP for tests, measurements and the page at /.
+
+Every wrong input is answered 400 with {"error": sentence, "field": name}, and changes nothing.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from . import broker as broker_module
+from . import octoprint as octoprint_module
+
+PAGE = Path(__file__).with_name("page.html")
+
+_LIMIT = 64 * 1024
+_QUEUE = 2000  # events a slow listener may be behind before it is dropped
+_CAUSES = (0, 1, 2, 3, 4, 6)
+
+
+class Wrong(Exception):
+    """An input that is not accepted: which field, and what it may be."""
+
+    def __init__(self, field, limits):
+        super().__init__(f"{field}: {limits}")
+        self.field = field
+
+
+class Server:
+    """One world's control interface. `start()` returns the port."""
+
+    def __init__(self, world):
+        self.world = world
+        self.queues = set()
+        self.pressing = asyncio.Lock()
+        self.app = web.Application(client_max_size=_LIMIT, middlewares=[self._guard])
+        self.app.add_routes(
+            [
+                web.get("/", self.page),
+                web.get("/api/plug", self.plug),
+                web.post("/api/plug/button", self.button),
+                web.post("/api/plug/wifi", self.wifi),
+                web.post("/api/plug/power", self.power),
+                web.post("/api/plug/reset", self.reset),
+                web.post("/api/plug/stall", self.stall),
+                web.get("/api/plug/serial", self.serial),
+                web.get("/api/plug/log", self.log),
+                web.get("/api/events", self.events),
+                web.get("/api/printer", self.printer),
+                web.post("/api/printer", self.set_printer),
+                web.get("/api/pi", self.pi),
+                web.post("/api/pi", self.set_pi),
+                web.get("/api/mqtt", self.mqtt),
+                web.post("/api/mqtt", self.set_mqtt),
+            ]
+        )
+        runner = world.runner
+        runner.chip.listeners.append(self._pin)
+        runner.chip.relay_listeners.append(lambda ms, on: self._plug())
+        runner.listeners.append(lambda _: self._plug())
+        if world.broker is not None:
+            world.broker.listeners.append(lambda entry: self._send("mqtt", _message(entry)))
+
+    async def start(self, port):
+        """Listen on 127.0.0.1; OSError if the port is taken."""
+        self._serving = web.AppRunner(self.app, access_log=None, shutdown_timeout=0.5)
+        await self._serving.setup()
+        site = web.TCPSite(self._serving, "127.0.0.1", port)
+        await site.start()
+        return self._serving.addresses[0][1]
+
+    async def stop(self):
+        for queue in self.queues:
+            queue.put_nowait(None)
+        await self._serving.cleanup()
+
+    @web.middleware
+    async def _guard(self, request, handler):
+        """A page from elsewhere may not press the button, and every error is JSON."""
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            return _error(403, "another site's page may not control the simulator")
+        try:
+            return await handler(request)
+        except Wrong as wrong:
+            return _error(400, str(wrong), wrong.field)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return _error(error.status, error.reason)
+
+    # --- the plug
+
+    def snapshot(self):
+        """What GET /api/plug answers."""
+        runner, world = self.world.runner, self.world
+        chip = runner.chip
+        return {
+            "state": runner.state,
+            "relay": chip.relay,
+            "led": chip.led,
+            "reason": runner.reason,
+            "countdown_s": runner.countdown,
+            "uptime_ms": runner.uptime_ms,
+            "stall_ms_max": runner.stall_ms_max,
+            "heap_free": runner.heap_free,
+            "resets": len(chip.resets),
+            "reset_cause": chip.cause,
+            "dead": runner.dead,
+            "power": chip.powered,
+            "pressed": chip.pressed,
+            "wifi": {
+                "up": chip.wifi.up,
+                "status": chip.wifi.status() if chip.powered else 0,
+                "access_point": chip.powered and chip.wifi.active[1],
+            },
+            "runtime": runner.runtime,
+            "heap": runner.heap if runner.runtime == "micropython" else None,
+            "cuts": len(world.pi.cuts) if world.pi else None,
+        }
+
+    async def page(self, request):
+        return web.Response(text=PAGE.read_text(), content_type="text/html")
+
+    async def plug(self, request):
+        return web.json_response(self.snapshot())
+
+    async def button(self, request):
+        data = await _body(request, ("hold_ms", "down"))
+        runner = self.world.runner
+        if not runner.chip.powered:
+            raise Wrong("hold_ms", "the plug has no power")
+        if "down" in data:
+            runner.button(_bool(data, "down"))
+            return web.json_response(self.snapshot())
+        ms = _number(data, "hold_ms", 1, 60000, "ms")
+        async with self.pressing:  # one finger
+            await runner.hold(ms)
+        return web.json_response(self.snapshot())
+
+    async def wifi(self, request):
+        data = await _body(request, ("up",))
+        self.world.runner.chip.wifi.up = _bool(data, "up")
+        return web.json_response(self.snapshot())
+
+    async def power(self, request):
+        data = await _body(request, ("on",))
+        await self.world.runner.power(_bool(data, "on"))
+        return web.json_response(self.snapshot())
+
+    async def reset(self, request):
+        data = await _body(request, ("cause",))
+        cause = data.get("cause")
+        if isinstance(cause, bool) or cause not in _CAUSES:
+            limits = "0 power-on, 1 hardware watchdog, 2 exception, 3 software watchdog,"
+            raise Wrong("cause", limits + " 4 machine.reset(), 6 reset pin")
+        if not self.world.runner.chip.powered:
+            raise Wrong("cause", "the plug has no power")
+        await self.world.runner.reset(cause)
+        return web.json_response(self.snapshot())
+
+    async def stall(self, request):
+        await _body(request, ())
+        self.world.runner.measure()
+        return web.json_response(self.snapshot())
+
+    async def serial(self, request):
+        return web.json_response({"lines": list(self.world.runner.serial)})
+
+    async def log(self, request):
+        chip = self.world.runner.chip
+        pins = [{"ms": m, "pin": n, "driven": d, "level": v} for m, n, d, v in chip.pin_log]
+        relay = [{"ms": ms, "closed": closed} for ms, closed in chip.relay_log]
+        return web.json_response({"now_ms": chip.clock(), "relay": relay, "pins": pins})
+
+    # --- events
+
+    def _pin(self, ms, n, driven, level):
+        self._send("pin", {"ms": ms, "pin": n, "driven": driven, "level": level})
+
+    def _plug(self):
+        self._send("plug", self.snapshot())
+
+    def _send(self, event, data):
+        for queue in list(self.queues):
+            if queue.qsize() > _QUEUE:
+                self.queues.discard(queue)
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait((event, data))
+
+    async def events(self, request):
+        """Server-sent events: "plug" at first and at every change, "pin", "mqtt", "printer"."""
+        response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+        response.content_type = "text/event-stream"
+        await response.prepare(request)
+        queue = asyncio.Queue()
+        queue.put_nowait(("plug", self.snapshot()))
+        self.queues.add(queue)
+        try:
+            while True:
+                try:
+                    item = await asyncio.wait_for(queue.get(), 1.0)
+                except TimeoutError:
+                    item = ("printer", self._printer()) if self.world.pi else ("tick", {})
+                if item is None:
+                    return response
+                event, data = item
+                await response.write(f"event: {event}\ndata: {json.dumps(data)}\n\n".encode())
+        except ConnectionError:
+            return response
+        finally:
+            self.queues.discard(queue)
+
+    # --- the printer and its Pi
+
+    def _pi_or_wrong(self, field="mode"):
+        if self.world.pi is None:
+            raise Wrong(field, "a real OctoPrint is in its place (--octoprint)")
+        return self.world.pi
+
+    def _printer(self):
+        pi = self.world.pi
+        printer, octoprint = pi.printer, pi.octoprint
+        printer.look()
+        job = printer.job
+        return {
+            "state": printer.state,
+            "printing": printer.printing,
+            "temperatures": {
+                name: {"actual": round(heater.actual, 1), "target": heater.target}
+                for name, heater in printer.heaters.items()
+            },
+            "job": job
+            and {
+                "name": job.name,
+                "duration_s": job.duration_s,
+                "completion": job.completion,
+            },
+            "transferring": printer.transferring,
+            "display": printer.display,
+            "displayed": printer.displayed[-50:],
+            "mode": octoprint.mode,
+            "modes": octoprint.modes,
+            "version": octoprint.version,
+            "port": octoprint.port,
+            "requests": len(octoprint.requests),
+            "bytes_in": octoprint.bytes_in,
+            "bytes_out": octoprint.bytes_out,
+            "appkeys_waiting": [r.app for r in octoprint.appkeys.values() if r.allowed is None],
+            "pi": self._pi(),
+        }
+
+    def _pi(self):
+        pi = self.world.pi
+        return {
+            "state": pi.state,
+            "cuts": [{"s": s, "state": state, "printing": was} for s, state, was in pi.cuts],
+            "shutdowns": pi.shutdowns,
+            "probe_port": pi.probe.port,
+            "on_shutdown": pi.on_shutdown,
+            "boot_s": pi.boot_s,
+            "halt_s": pi.halt_s,
+            "sync_s": pi.sync_s,
+            "down_s": pi.down_s,
+            "network": pi.network,
+            "proxy": pi.proxy,
+            "autoconnect": pi.autoconnect,
+        }
+
+    async def printer(self, request):
+        self._pi_or_wrong()
+        answer = self._printer() | {"known_modes": octoprint_module.MODES}
+        answer["log"] = [list(seen) for seen in self.world.pi.octoprint.requests][-200:]
+        return web.json_response(answer)
+
+    async def set_printer(self, request):
+        """{"mode", "path"} · {"do": start pause resume cancel connect disconnect error} · …"""
+        pi = self._pi_or_wrong()
+        job = ("name", "duration_s", "tool_c", "bed_c")
+        known = ("mode", "path", "do", *job, "transferring", "version", "appkey", "key_valid")
+        data = await _body(request, known)
+        printer, octoprint = pi.printer, pi.octoprint
+        do = data.get("do")
+        actions = ("start", "pause", "resume", "cancel", "connect", "disconnect", "error")
+        if do is not None and do not in actions:
+            raise Wrong("do", f"one of {', '.join(actions)}")
+        # Everything is looked at before anything is changed.
+        changes = []
+        if "mode" in data:
+            mode = _choice(data, "mode", octoprint_module.MODES)
+            path = _text(data, "path") if "path" in data else ""
+            if not path:
+                changes.append(lambda: setattr(octoprint, "mode", mode))
+            elif mode == "ok":
+                changes.append(lambda: octoprint.modes.pop(path, None))
+            else:
+                changes.append(lambda: octoprint.modes.update({path: mode}))
+        elif "path" in data:
+            raise Wrong("path", "goes with mode")
+        if "transferring" in data:
+            transferring = _bool(data, "transferring")
+            changes.append(lambda: setattr(printer, "transferring", transferring))
+        if "version" in data:
+            version = _text(data, "version")
+            parts = version.split(".")
+            if len(parts) < 2 or not all(part.isdigit() for part in parts[:2]):
+                raise Wrong("version", 'text such as "1.11.8"')
+            changes.append(lambda: setattr(octoprint, "version", version))
+        if "appkey" in data:
+            allow = _choice(data, "appkey", ("allow", "deny")) == "allow"
+            changes.append(lambda: octoprint.decide(allow))
+        if "key_valid" in data:
+            valid = _bool(data, "key_valid")
+            changes.append(lambda: octoprint.accept_key(valid))
+        if do == "start":
+            values = {}
+            if "name" in data:
+                values["name"] = _text(data, "name")
+            for field, highest in (("duration_s", 1e6), ("tool_c", 400), ("bed_c", 150)):
+                if field in data:
+                    values[field] = _number(data, field, 0, highest, "s or °C", whole=False)
+            changes.append(lambda: printer.start(**values))
+        elif any(field in data for field in job):
+            raise Wrong("do", '"start" goes with name, duration_s, tool_c and bed_c')
+        elif do == "error":
+            changes.append(lambda: printer.disconnect("Offline after error"))
+        elif do is not None:
+            changes.append(getattr(printer, do))
+        for change in changes:
+            try:
+                change()
+            except ValueError as error:
+                raise Wrong("do", str(error)) from error
+        return web.json_response(self._printer())
+
+    async def pi(self, request):
+        self._pi_or_wrong("do")
+        return web.json_response(self._pi())
+
+    async def set_pi(self, request):
+        """{"do": halt reboot hang kill restart freeze} · boot_s halt_s sync_s down_s on_shutdown …"""
+        pi = self._pi_or_wrong("do")
+        data = await _body(request, None)
+        actions = {
+            "halt": pi.halt,
+            "reboot": lambda: pi.halt("reboot"),
+            "hang": pi.hang,
+            "kill": pi.kill,
+            "restart": pi.restart,
+            "freeze": pi.freeze,
+        }
+        do = data.pop("do", None)
+        if do is not None and do not in actions:
+            raise Wrong("do", f"one of {', '.join(actions)}")
+        try:
+            pi.configure(**data)
+        except ValueError as error:
+            field, _, limits = str(error).partition(": ")
+            raise Wrong(field, limits) from error
+        if do is not None:
+            try:
+                actions[do]()
+            except ValueError as error:
+                raise Wrong("do", str(error)) from error
+        return web.json_response(self._pi())
+
+    # --- the broker
+
+    def _broker_or_wrong(self):
+        if self.world.broker is None:
+            raise Wrong("mode", "a real broker is in its place (--mqtt)")
+        return self.world.broker
+
+    async def mqtt(self, request):
+        broker = self._broker_or_wrong()
+        since = request.query.get("since", "0")
+        if not since.isdigit():
+            raise Wrong("since", "a whole number of ms, as in the log")
+        return web.json_response(
+            {
+                "port": broker.port,
+                "mode": broker.mode,
+                "known_modes": broker_module.MODES,
+                "retained": {t: p.decode("utf-8", "replace") for t, p in broker.retained.items()},
+                "log": [_message(entry) for entry in broker.log if entry[0] >= int(since)],
+            }
+        )
+
+    async def set_mqtt(self, request):
+        """{"mode"} · {"do": "restart", "keep"} · {"publish": topic, "payload", "retain"}"""
+        broker = self._broker_or_wrong()
+        data = await _body(request, ("mode", "do", "keep", "publish", "payload", "retain"))
+        if "do" in data:
+            _choice(data, "do", ("restart",))
+            await broker.restart(_bool(data, "keep") if "keep" in data else False)
+        elif "publish" in data:
+            topic = _text(data, "publish")
+            if not topic or len(topic) > 1000 or "#" in topic or "+" in topic:
+                raise Wrong("publish", "a topic of 1 to 1000 characters without # and +")
+            payload = _text(data, "payload") if "payload" in data else ""
+            retain = _bool(data, "retain") if "retain" in data else False
+            await broker.publish(topic, payload.encode(), retain)
+        else:
+            broker.mode = _choice(data, "mode", broker_module.MODES)
+        return web.json_response({"mode": broker.mode, "port": broker.port})
+
+
+def _message(entry):
+    ms, client, topic, payload, retain = entry
+    text = payload.decode("utf-8", "replace")
+    return {"ms": ms, "client": client, "topic": topic, "payload": text, "retain": retain}
+
+
+def _error(status, text, field=None):
+    data = {"error": text}
+    if field is not None:
+        data["field"] = field
+    return web.json_response(data, status=status)
+
+
+async def _body(request, known):
+    """The request's JSON object; Wrong for anything else and for fields that nobody knows."""
+    try:
+        data = json.loads(await request.read() or b"{}")
+    except (ValueError, RecursionError):
+        raise Wrong("body", "JSON, for instance {}") from None
+    if not isinstance(data, dict):
+        raise Wrong("body", "a JSON object")
+    for field in data:
+        if known is not None and field not in known:
+            raise Wrong(field[:40], f"unknown; there are {', '.join(known) or 'none'}")
+    return data
+
+
+def _bool(data, field):
+    value = data.get(field)
+    if not isinstance(value, bool):
+        raise Wrong(field, "true or false")
+    return value
+
+
+def _number(data, field, lowest, highest, unit, whole=True):
+    value = data.get(field)
+    kind = int if whole else int | float
+    if not isinstance(value, kind) or isinstance(value, bool) or not lowest <= value <= highest:
+        what = "a whole number" if whole else "a number"
+        raise Wrong(field, f"{what} from {lowest:g} to {highest:g} ({unit})")
+    return value
+
+
+def _text(data, field):
+    value = data.get(field)
+    if not isinstance(value, str) or len(value) > 10000:
+        raise Wrong(field, "text of at most 10000 characters")
+    return value
+
+
+def _choice(data, field, choices):
+    value = data.get(field)
+    if not isinstance(value, str) or value not in choices:
+        raise Wrong(field, f"one of {', '.join(choices)}")
+    return value
