@@ -1,0 +1,138 @@
+"""The three ways the firmware comes onto a plug, each modelled by 32-bit MicroPython on this PC.
+
+The model is Debian's i386 build: its objects are as large as the ESP8266's, its heap as small as
+-X heapsize says.
+
+    1mb   stock 1 MB image: ours, asyncio and umqtt.simple as .mpy in a folder; 36k, not the 38k of
+          the plug, because asyncio's names stand in this build's ROM and not in the plug's image
+    2mb   stock 2 MB image: asyncio and umqtt.simple frozen, ours as .mpy in a folder; 38k
+    rom   ours in ROMFS or frozen, run in place; 38k
+
+What is frozen in the image and not in this build (umqtt.simple) is run in place from a ROMFS image
+too. Such an image sits in the heap here and in flash there, so its size is added to the heap.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import build
+import fetch
+from env import ROOT
+
+K = 1024
+BUILT = ROOT / "build/bench"
+SHIMS = Path(__file__).with_name("shims")
+
+# -c keeps to what the port does: boot.py and main.py one after the other, in the same names.
+START = 'execfile("boot.py");execfile("main.py")'
+MOUNT = (
+    "import vfs\nb=bytearray(%d)\nwith open('rom','rb') as f:f.readinto(b)\n"
+    "vfs.mount(vfs.VfsRom(memoryview(b)),'/r')\ndel b,f,vfs\n"
+)
+
+
+class Delivery:
+    """`heap`: bytes of the model; `path`: sys.path beside the slot; `rom`: bytes run in place."""
+
+    def __init__(self, name, title, heap):
+        self.name, self.title, self.heap = name, title, heap
+        self.folder = BUILT / name
+        self.rom = 0
+
+    @property
+    def path(self):
+        return "s:/r:.frozen" if self.rom else "s:.frozen"
+
+    def code(self, then=START):
+        """What MicroPython is given to run."""
+        return (MOUNT % self.rom if self.rom else "") + then
+
+
+DELIVERIES = {
+    each.name: each
+    for each in (
+        Delivery("1mb", "1 MB plug: all as .mpy", 36 * K),
+        Delivery("2mb", "2 MB board: libraries frozen", 38 * K),
+        Delivery("rom", "ours frozen or in ROMFS", 38 * K),
+    )
+}
+
+
+def prepare():
+    """Compiles the firmware and lays out build/bench; returns what build.build() returns."""
+    rows = build.build(BUILT / "1mb")
+    for shim in sorted(SHIMS.glob("*.py")):
+        kind, _, name = shim.stem.rpartition("_")
+        build.compile_mpy(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy", 3)
+    stock = DELIVERIES["1mb"].folder / "a"
+    with build.Lock(BUILT / ".layout.lock"):
+        for name in ("2mb", "rom"):
+            delivery = DELIVERIES[name]
+            shutil.rmtree(delivery.folder, ignore_errors=True)
+            inside = delivery.folder / "inside"
+            (inside / "umqtt").mkdir(parents=True)
+            shutil.copy(stock / "umqtt/simple.mpy", inside / "umqtt")
+            slot = inside if name == "rom" else delivery.folder / "a"
+            slot.mkdir(exist_ok=True)
+            for module in stock.glob("*.*"):
+                shutil.copy(module, slot)
+            _romfs(inside, delivery.folder / "rom")
+            shutil.rmtree(inside)
+            for entry in build.ENTRY:
+                shutil.copy(BUILT / "1mb" / entry, delivery.folder)
+            delivery.rom = (delivery.folder / "rom").stat().st_size
+    return rows
+
+
+def _romfs(folder, image):
+    command = [sys.executable, "-m", "mpremote", "romfs", "-o", str(image), "build", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode or not image.exists():
+        raise build.BuildError(done.stdout + done.stderr)
+
+
+def flash(delivery, shims="bare"):
+    """A temporary folder as the plug's file system, with the shims of that kind beside it."""
+    here = tempfile.TemporaryDirectory(prefix="octoplugout-bench-")
+    root = Path(here.name)
+    for part in delivery.folder.iterdir():
+        (root / part.name).symlink_to(part)
+    (root / "s").mkdir()
+    for kind in dict.fromkeys(("bare", shims)):
+        for shim in (BUILT / "shims" / kind).glob("*.mpy"):
+            link = root / "s" / shim.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(shim)
+    return here
+
+
+def command(delivery, heap, then=START):
+    """argv of MicroPython with `heap` bytes beside the image that is run in place."""
+    size = f"heapsize={heap + delivery.rom}"
+    return [str(fetch.MICROPYTHON), "-X", size, "-c", delivery.code(then)]
+
+
+def environment(delivery, **more):
+    """What MicroPython finds in its environment."""
+    return dict(os.environ, MICROPYPATH=delivery.path, HOME="/nonexistent", **more)
+
+
+def run(delivery, code, heap=200 * K, shims="bare", config="{}", seconds=60):
+    """Runs `code` in a flash of that delivery; what it prints. RuntimeError if it fails."""
+    with flash(delivery, shims) as root:
+        (Path(root) / "config.json").write_text(config)
+        done = subprocess.run(
+            command(delivery, heap, code),
+            cwd=root,
+            env=environment(delivery),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return done.stdout

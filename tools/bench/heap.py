@@ -1,0 +1,253 @@
+"""The smallest heap that does the work, and what is free in it at which moment."""
+
+import asyncio
+import contextlib
+import re
+import time
+
+from . import delivery, modules
+from .delivery import DELIVERIES, K
+from .plant import Broker, Http, Names, Plug, printer
+
+STEP = K // 4
+
+# Everything on, short times, and settings that cost something.
+CONFIG = {
+    "wifi_ssid": "a network of thirty-two letters..",
+    "wifi_password": "its password",
+    "wifi_country": "DE",
+    "octoprint_host": "octopi.lan",
+    "octoprint_api_key": "A" * 32,
+    "watch_bed": True,
+    "mqtt_host": "broker.lan",
+    "mqtt_user": "plug",
+    "mqtt_password": "its password",
+    "mqtt_topic": "home/workshop/printer/{id}",
+    "mqtt_report_s": 1,
+    "mqtt_keepalive_s": 4,
+    "topic_bedtemp": "/bed",
+    "topic_jobprogress": "/progress",
+    "hot_above_c": 60,
+    "min_job_s": 0,
+    "wifi_settle_s": 0,
+    "poll_s": 0.2,
+    "poll_idle_s": 0.2,
+    "led_patterns": ["Connected 100 900", "Armed 200 800"],
+}
+
+# Which, one after the other, lead through seven states while OctoPrint answers.
+COMMANDS = "PERMON AFTERJOB OFF ON off PERMON nonsense".split()
+
+# The broker's back-off starts anew only after a connection of this length.
+GOOD_S = 10.2
+
+
+class Failed(Exception):
+    """The work was not done, and why."""
+
+
+class Work:
+    """One plug with its servers, and what it has to do."""
+
+    def __init__(self, of, heap, shims="bare", said=None, names=True):
+        self.of, self.heap, self.shims, self.said, self.names = of, heap, shims, said, names
+
+    async def __aenter__(self):
+        self.http, self.broker = await Http().start(), await Broker().start()
+        hosts = {} if self.names else {"octoprint_host": "127.0.0.1", "mqtt_host": "127.0.0.1"}
+        ports = {"octoprint_port": self.http.port, "mqtt_port": self.broker.port}
+        config = CONFIG | {"probe_port": self.http.port} | hosts | ports
+        self.plug = await Plug(self.of, self.heap, config, self.shims, said=self.said).__aenter__()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.plug.__aexit__()
+        self.http.close()
+        self.broker.close()
+
+    async def until(self, true, what, seconds=20):
+        end = time.monotonic() + seconds
+        while not true():
+            if self.plug.trouble:
+                raise Failed(self.plug.trouble)
+            if time.monotonic() > end:
+                raise Failed(f"{seconds} s without {what}")
+            await asyncio.sleep(0.02)
+
+    async def do(self, polls, commands, reconnects):
+        """Does so many of each; raises Failed."""
+        http, broker = self.http, self.broker
+        flip = asyncio.create_task(self._print())
+        try:
+            await self.until(lambda: broker.client, "MQTT")
+            for n in range(reconnects + 1):
+                started = time.monotonic()
+                for m in range(commands * n // (reconnects + 1), commands * (n + 1) // (reconnects + 1)):
+                    taken = broker.taken
+                    broker.send(broker.root + "/switch", COMMANDS[m % len(COMMANDS)])
+                    if COMMANDS[m % len(COMMANDS)] == "nonsense":
+                        await self.until(lambda: "/error" in broker.latest, "an answer to nonsense")
+                        del broker.latest["/error"]
+                        continue
+                    await self.until(lambda taken=taken: broker.taken > taken, "a command taken")
+                if n < reconnects:
+                    while n > 2 and time.monotonic() - started < GOOD_S:
+                        await self.until(lambda: True, "")
+                        await asyncio.sleep(0.1)
+                    broker.drop()
+                    broker.latest.clear()
+                    await self.until(lambda: "/info" in broker.latest, "MQTT again", 30)
+            await self.until(lambda: http.polls >= polls, f"{polls} polls", polls)
+            if broker.connects > reconnects + 1:
+                raise Failed(f"{broker.connects - reconnects - 1} connections given up by the plug")
+            if http.aborted or http.empty:
+                raise Failed(f"{http.aborted + http.empty} polls given up by the plug")
+        finally:
+            flip.cancel()
+
+    async def _print(self):
+        # Jobs of a few polls, so that the machine goes through its states.
+        while True:
+            for body in (printer(), printer(83.4, 0.0), printer(215.0, 215.0, True)):
+                self.http.body = body
+                await asyncio.sleep(2)
+
+
+async def attempt(of, heap, work, names):
+    """(bytes, "" or why the work was not done) for a heap of `heap` bytes beside the shims."""
+    try:
+        async with Work(of, heap + of.shims, names=names) as plant:
+            await plant.do(*work)
+        return heap, ""
+    except Failed as why:
+        return heap, str(why)
+
+
+async def smallest(of, work, names, low, high, step, wide=8):
+    """(bytes of the smallest heap that does it, why the next smaller one does not).
+
+    Looks at `wide` sizes at once: they mostly wait. (None, why) if not even `high` does it.
+    """
+    reasons = {}
+    while True:
+        stride = max(step, -(-(high - low) // wide // step) * step)
+        sizes = range(low, high + 1, stride)
+        for size, why in await asyncio.gather(*(attempt(of, s, work, names) for s in sizes)):
+            reasons[size] = why
+        failed = [size for size in reasons if reasons[size]]
+        worst = max(failed, default=None)
+        good = [size for size in reasons if not reasons[size] and size > (worst or 0)]
+        if not good:
+            return None, reasons[worst]
+        if worst is None:
+            return min(good), "not tried"
+        if min(good) - worst <= step:
+            return min(good), reasons[worst]
+        low, high = worst + step, min(good) - step
+
+
+class Moments:
+    """Used, free and largest block in bytes, as the probe prints them, by what the plug is doing."""
+
+    def __init__(self):
+        self.seen = {}
+        self.now = ""
+        self.work = None
+        self._used = self._free = 0
+
+    def said(self, text):
+        found = re.match(r"GC: total: \d+, used: (\d+), free: (\d+)", text)
+        if found:
+            self._used, self._free = int(found[1]), int(found[2])
+        found = re.search(r"max free sz: (\d+)", text)
+        if found:
+            now = self.now
+            if self.work and self.work.http.busy and now == CONNECTED:
+                now = POLLING
+            self.seen.setdefault(now, []).append((self._used, self._free, int(found[1]) * 16))
+
+    def worst(self, moment):
+        """(most used, least free, smallest largest block) seen at that moment, or None."""
+        seen = self.seen.get(moment)
+        return seen and (max(s[0] for s in seen), min(s[1] for s in seen), min(s[2] for s in seen))
+
+
+START, CONNECTED, POLLING = "after start", "connected, MQTT on", "during a poll"
+COMMANDED, PUBLISHED = "while commands come", "all published on reconnect"
+MOMENTS = START, CONNECTED, POLLING, COMMANDED, PUBLISHED
+
+
+async def moments(of, names, heap=0):
+    """Moments of a plug at work, in the model's heap or one of `heap` bytes; raises Failed."""
+    seen = Moments()
+    probe = modules.shims(of.name, "probe")
+    async with Work(of, (heap or of.heap) + probe, "probe", seen.said, names) as work:
+        seen.work, seen.now = work, START
+        await work.until(lambda: seen.seen, "a first reading")
+        seen.now = "starting"
+        await work.until(lambda: "/info" in work.broker.latest, "MQTT")
+        seen.now = CONNECTED
+        work.http.hold_s = 0.2
+        before = work.http.polls
+        await work.until(lambda: work.http.polls >= before + 10, "10 polls")
+        seen.now = COMMANDED
+        for word in COMMANDS:
+            work.broker.send(work.broker.root + "/switch", word)
+            await asyncio.sleep(0.5)
+        seen.now = PUBLISHED
+        work.broker.drop()
+        work.broker.latest.clear()
+        await work.until(lambda: "/info" in work.broker.latest, "MQTT again")
+        seen.now = CONNECTED
+        await asyncio.sleep(1)
+    return seen
+
+
+@contextlib.asynccontextmanager
+async def resolver():
+    """True inside where names can be served, which takes port 53."""
+    try:
+        names = await Names.start()
+    except OSError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        names.close()
+
+
+QUICK = 20, 5, 1
+FULL = 200, 50, 10
+
+
+async def quick():
+    """Module costs, what is used at work in a heap with room to spare, and roughly the smallest
+    heap, all for the 1 MB plug. Rows for the table."""
+    of = DELIVERIES["1mb"]
+    rows = []
+    command = "tools/bench.sh heap --quick"
+    costs = modules.costs(of.name)
+    for name, cost, kept in costs:
+        note = "resident" if kept is None else f"on use; {kept} stay when let go"
+        rows.append((name, f"{cost:,} B", note, command))
+    total = sum(c for name, c, kept in costs if kept is None and name.startswith("module"))
+    rows.append(("modules, resident", f"{total:,} B", "with asyncio and umqtt.simple", command))
+    async with resolver() as names:
+        try:
+            seen = await moments(of, names, 64 * K)
+        except Failed as why:
+            return [*rows, ("at work", "failed", str(why), command)]
+        probe = modules.shims(of.name, "probe")
+        for moment in MOMENTS:
+            worst = seen.worst(moment)
+            if worst:
+                used = worst[0] - probe
+                # A thirty-third of the heap are the collector's tables.
+                free = of.heap * 32 // 33 - used
+                rows.append((moment, f"{used:,} B used", f"{free:,} B free in 36k", command))
+        low = (used + 33 * K // 32) // K * K
+        size, why = await smallest(of, QUICK, names, low, low + 7 * K, K)
+    text = f"{size / K:g}k" if size else f"more than {low // K + 7}k"
+    rows.append(("smallest heap, roughly", text, f"below: {why}", command))
+    return rows
