@@ -1,15 +1,13 @@
-"""Tells a broker how the plug is, and takes commands from it: MQTT 3.1.1, umqtt.simple on a tape.
+"""Tells a broker how the plug is, and takes commands from it: MQTT 3.1.1 over a Wire.
 
-The library makes and reads the packets but never sees a socket: it writes its question on a tape,
-the question goes out over a Wire, and when the answer has come whole the library runs once more
-and reads it from the tape. Whatever it raises is a broken connection, an OSError.
+The few packets a plug needs are made and read here (the tests hold them against umqtt.simple, which
+would cost 4 KB of heap more). Whatever is not as it should be is a broken connection: an OSError.
 """
 
 from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
-from umqtt import simple
-from wire import Starved, Tape, Wire
+from wire import Wire
 
 _TICK_MS = const(50)
 _ANSWER_MS = const(10000)  # for a connection, for a packet in or out, for an answer
@@ -17,137 +15,142 @@ _PING_MS = const(15000)  # a broker that does not answer a ping within this is g
 _BURST_MS = const(1000)  # of several commands within this the last one counts
 _LARGEST = const(256)  # bytes of an incoming packet that are looked at
 _SKIPPED = const(16384)  # a packet up to this size is read past; one above it breaks the line
-_ECONNRESET = const(104)
-_ETIMEDOUT = const(110)
 
-# What is published below the root, in the order it is sent. r: retained, on change. t: on change
-# and when due. i: retained, when due. The last part of each is its key.
+# What is published below the root, in the order it is sent: how, sub-topic, what of the plug.
+# r: retained, on change. t: on change and when due. i: retained, when due.
 _TOPICS = (
-    "r/status r/plugstate r/relay r/mode r/reason r/countdown t/state/printstate"
-    " t/state/extrudertemp t/state/bedtemp t/job/jobstate t/job/jobprogress i/info "
+    "r/status=online r/plugstate=state r/relay=relay r/mode=mode r/reason=reason"
+    " r/countdown=countdown_s t/state/printstate=print_state t/state/extrudertemp=tool"
+    " t/state/bedtemp=bed t/job/jobstate=job_state t/job/jobprogress=progress i/info=info "
 )
 _COUNT = const(12)
 _UNDUE = const(6)  # the first so many are never due
 _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 
+def _text(text):
+    # As MQTT writes it: two bytes of length, then UTF-8.
+    if not isinstance(text, bytes):
+        text = text.encode()
+    return len(text).to_bytes(2, "big") + text
+
+
+def _frame(kind, body):
+    # A packet: kind, length of the rest in 7 bits a byte, the rest (under 16 KB here).
+    size = len(body)
+    return bytes((kind, size) if size < 128 else (kind, size & 127 | 128, size >> 7)) + body
+
+
 class Mqtt:
     """The connection to the broker.
 
-    s: the settings. client_id: text, the same for ever. resolve: async, host -> dotted address, or
-    OSError. value: key of a topic -> text, None if there is nothing to tell. command: is called
-    with "ON" "OFF" "PERMON" "FORCEOFF". connected: whether the broker has let us in.
+    s: the settings. id: text, the same for ever. resolve: async, host -> dotted address, or
+    OSError. value: what of the plug (see _TOPICS) -> text, or None if there is nothing to tell.
+    command: is called with "ON" "OFF" "PERMON" "FORCEOFF". connected: the broker has let us in.
     """
 
     connected = False
+    news = ()  # states not yet published
 
-    def __init__(self, s, client_id, resolve, value, command):
+    def __init__(self, s, id, resolve, value, command):
         self.s = s
-        self.client_id = client_id.encode()
+        self.id = id
         self.resolve = resolve
         self.value = value
         self.command = command
 
+    def tell(self, state):
+        """The machine has entered `state`: it is published however soon the next one follows."""
+        self.news = (*self.news[-4:], state)
+
     async def run(self):
         """Connect and serve until the connection breaks: then it raises OSError."""
         s = self.s
-        self.tape = simple.socket = Tape()
-        self.wire = Wire()
+        self.wire = wire = Wire()
         self.first = memoryview(bytearray(1))
         self.word = self.error = self.since = None  # command, complaint, and when the burst began
+        self.answer = b""  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
-        self.client = client = simple.MQTTClient(
-            self.client_id,
-            "",
-            user=s.mqtt_user.encode() or None,
-            password=s.mqtt_password.encode(),
-            keepalive=s.mqtt_keepalive_s,
-        )
-        client.set_callback(self._heard)
-        client.set_last_will(self._topic("/status"), b"offline", True)
+        flags = 0x26  # a clean session, a will that is retained
+        body = _text(self.id) + _text(self._topic("/status")) + _text("offline")
+        if s.mqtt_user:
+            flags |= 0xC0
+            body += _text(s.mqtt_user) + _text(s.mqtt_password)
+        body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
         try:
-            await self.wire.open(await self.resolve(s.mqtt_host), s.mqtt_port, _ANSWER_MS)
-            await self._ask(client.connect)
-            await self._ask(client.subscribe, self._topic("/switch"), 1)
+            await wire.open(await self.resolve(s.mqtt_host), s.mqtt_port, _ANSWER_MS)
+            await wire.send(_frame(0x10, body), _ANSWER_MS)
+            await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
+            if await self._packet() not in (b"\x20\0\0", b"\x20\1\0"):
+                raise OSError("broker refuses")
+            body = b"\0\1" + _text(self._topic("/switch")) + b"\1"
+            await wire.send(_frame(0x82, body), _ANSWER_MS)
             self.connected = True
             await self._serve()
         finally:
             self.connected = False
-            self.wire.close()
+            wire.close()
             self._act()  # a command that was taken is not lost with the connection
-
-    def _call(self, function, *given):
-        # runs the library once; False if it wants to read more
-        try:
-            function(*given)
-            return True
-        except Starved:
-            return False
-        except Exception as error:
-            raise OSError(repr(error))
-
-    async def _ask(self, function, *given):
-        # puts one question to the broker and stays until it is answered
-        client = self.client
-        tape = self.tape
-        pid = client.pid
-        size = 0
-        end = ticks_add(ticks_ms(), _ANSWER_MS)
-        tape.load()
-        while True:
-            client.pid = pid  # the library counts its questions, and this is still the same one
-            done = self._call(function, *given)
-            await self.wire.send(tape.out[size:], _ANSWER_MS)
-            size = size or len(tape.out)
-            if done:
-                return
-            await self._fill(self.first, end)
-            tape.load(await self._packet())
 
     async def _fill(self, view, end):
         while view:
             n = await self.wire.readinto(view, ticks_diff(end, ticks_ms()))
             if not n:
-                raise OSError(_ECONNRESET)
+                raise OSError("broker closed")
             view = view[n:]
 
     async def _packet(self):
-        # The packet that begins with `first`, without what is above _LARGEST.
+        # The packet that begins with `first`, without its length and what is above _LARGEST.
         end = ticks_add(ticks_ms(), _ANSWER_MS)
         first = self.first
-        packet = bytearray(first)
-        self.retained = packet[0] & 1
+        kind = first[0]
         size = shift = 0
         while not shift or first[0] & 128:
             await self._fill(first, end)
-            packet.append(first[0])
             size |= (first[0] & 127) << shift
             shift += 7
             if size > _SKIPPED or shift > 28:
                 raise OSError("packet too large")
-        at = len(packet)
-        packet.extend(bytes(min(size, _LARGEST)))
-        await self._fill(memoryview(packet)[at:], end)
         self.cut = size > _LARGEST
+        packet = bytearray(min(size, _LARGEST) + 1)
+        packet[0] = kind
+        await self._fill(memoryview(packet)[1:], end)
         while size > _LARGEST:
-            rest = memoryview(bytearray(min(size - _LARGEST, _LARGEST)))
-            await self._fill(rest, end)
-            size -= len(rest)
+            size -= 1
+            await self._fill(first, end)
         return packet
 
-    def _heard(self, topic, text):
-        word = text.strip().upper()
+    def _take(self, packet):
+        # What the broker sends by itself.
+        kind = packet[0]
+        if kind >> 4 == 3:
+            at = 3 + (packet[1] << 8 | packet[2])
+            if kind & 6:
+                self.answer = b"\x40\2" + packet[at : at + 2]
+                at += 2
+            if at > len(packet):
+                raise OSError("bad packet")
+            self._heard(packet[at:], kind & 1)
+        elif kind == 0x90 and packet[-1] < 128 or kind == 0xD0:
+            pass  # subscribed; pong
+        else:
+            raise OSError("bad packet")
+
+    def _heard(self, text, retained):
+        word = bytes(text).strip().upper()
         if word in (b"", b"-"):
             return
         if self.since is None:
             self.since = ticks_ms()
-        if self.retained:  # it was meant for another day
+        if retained:  # it was meant for another day
             self.clear = True
-            self.error = "ignored, since retained: %r" % text[:24]
+            self.error = "ignored, since retained: %r" % bytes(text[:24])
         elif self.cut or word not in _COMMANDS.split():
-            self.error = "%r is none of ON AFTERJOB OFF PERMON FORCEOFF" % text[:24]
+            self.error = "%r is none of %s" % (bytes(text[:24]), _COMMANDS.decode())
         else:
             self.word = word
+            if word == b"FORCEOFF":
+                self._act()
 
     def _act(self):
         word = self.word
@@ -157,9 +160,6 @@ class Mqtt:
             self.command("ON" if word == b"AFTERJOB" else word.decode())
 
     async def _serve(self):
-        client = self.client
-        tape = self.tape
-        wire = self.wire
         half = self.s.mqtt_keepalive_s * 500
         now = due = ticks_ms()
         ping = ticks_add(now, half)
@@ -167,28 +167,24 @@ class Mqtt:
         sent = [-1] * _COUNT  # a hash of what each topic was sent last
         at = i = 0
         while True:
-            n = wire.read_now(self.first)
-            tape.load()
+            n = self.wire.read_now(self.first)
             if n == 0:
-                raise OSError(_ECONNRESET)
+                raise OSError("broker closed")
             if n:
-                tape.load(await self._packet())
-                if not self._call(client.wait_msg):
-                    raise OSError("bad packet")
-                if self.word == b"FORCEOFF":
-                    self._act()
-                if pinged:
-                    pinged = False
-                    ping = ticks_add(now, half)
+                self._take(await self._packet())
+                pinged = False
+                ping = ticks_add(now, half)
             else:
                 await sleep_ms(_TICK_MS)
             now = ticks_ms()
+            out = self.answer
+            self.answer = b""
             if ticks_diff(now, ping) >= 0:
                 if pinged:
-                    raise OSError(_ETIMEDOUT)
+                    raise OSError("broker silent")
                 pinged = True
                 ping = ticks_add(now, _PING_MS)
-                client.ping()
+                out += b"\xc0\0"
             if self.since is not None and ticks_diff(now, self.since) >= _BURST_MS:
                 self.since = None
                 self._act()
@@ -198,30 +194,37 @@ class Mqtt:
             # One topic a turn, and the next only when this one has gone out.
             if self.clear:
                 self.clear = False
-                self._call(client.publish, self._topic("/switch"), b"-", True)
+                out += self._publish("/switch", b"-", True)
+            elif self.news:
+                out += self._publish("/plugstate", self.news[0], True)
+                self.news = self.news[1:]
+                at = i = 0  # and at once what follows from it
             elif self.error and self.since is None:
-                self._call(client.publish, self._topic("/error"), self.error.encode())
+                out += self._publish("/error", self.error, False)
                 self.error = None
             else:
                 end = _TOPICS.find(" ", at)
-                below = _TOPICS[at + 1 : end]
                 kind = _TOPICS[at]
+                below, what = _TOPICS[at + 1 : end].split("=")
                 if kind != "i" or sent[i] < 0:
-                    key = below[below.rfind("/") + 1 :]
-                    text = "online" if key == "status" else self.value(key)
+                    text = what if what == "online" else self.value(what)
                     if text is not None:
-                        text = text.encode()
                         mark = 0
-                        for c in text:
+                        for c in text.encode():
                             mark = (mark * 33 ^ c) & 0xFFFFFF
                         if mark != sent[i]:
                             sent[i] = mark
-                            self._call(client.publish, self._topic(below), text, kind != "t")
+                            out += self._publish(below, text, kind != "t")
                 i = (i + 1) % _COUNT
                 at = end + 1 if i else 0
-            await wire.send(tape.out, _ANSWER_MS)
+            await self.wire.send(out, _ANSWER_MS)
+
+    def _publish(self, below, text, retain):
+        if not isinstance(text, bytes):
+            text = text.encode()
+        return _frame(0x31 if retain else 0x30, _text(self._topic(below)) + text)
 
     def _topic(self, below):
         topics = self.s.topics
         key = below[below.rfind("/") + 1 :]
-        return (self.s.mqtt_topic + (topics and topics.get(key) or below)).encode()
+        return self.s.mqtt_topic + (topics and topics.get(key) or below)

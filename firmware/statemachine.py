@@ -20,29 +20,29 @@ except ImportError:  # plain CPython
 
 
 # Name, published name, polled every (i: poll_idle_s, p: poll_s, else s), LED on and off in ms, and
-# the reason it gives: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong.
+# the reason it gives: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong, if anything.
 # The rows with `-` are no states but what a person should know on top of one.
 STATES = """
 Relay_off Relay_off 0 0 0 off
 Switched_ON Switched_ON i 0 0 on for good
-Waiting Waiting_for_print_activity i 50 3000 looking for OctoPrint
-Connected Waiting_for_print_activity_connected p 3000 3000 nothing printing
-Started print_started p 1000 3000 printing
-Armed ready_for_shutting_down p 400 3000 printing, then off
-Cooling ready_for_shutting_down_extruder_HOT p 20 1000 {1} C, waiting for {2} C
+Waiting Waiting_for_print_activity i 50 3000 looking for OctoPrint{3}
+Connected Waiting_for_print_activity_connected p 3000 3000 nothing printing{3}
+Started print_started p 1000 3000 printing{3}
+Armed ready_for_shutting_down p 400 3000 printing, then off{3}
+Cooling ready_for_shutting_down_extruder_HOT p 20 1000 {1} C, waiting for {2} C{3}
 Asking shutting_down_PI p 20 500 asking the Pi to shut down
 Countdown delayed_powering_relay_off 2 20 150 Pi still shutting down, {0} s
-Going going_down p 500 3000 off once the Pi is down
+Going going_down p 500 3000 off once the Pi is down{3}
 stuck - - 900 300 Pi does not halt: press long to cut the power
-refused - - 900 100 {3}
+refused - - 900 100 shutdown refused{3}
 remembered - - 500 500 off in {0} s, then on again
 waking - - 500 500 on again in {0} s
 by_hand - - 20 150 off in {0} s, by hand
 silent - - 20 150 Pi silent, off in {0} s
 lost - - - - OctoPrint lost the printer
-pending - - - - {3}
+pending - - - - waiting{3}
 offline - - - - no WiFi: waiting, nothing is switched
-printed - - - - was printing: long twice cuts the power
+printed - - - - was printing: never off by itself{3}
 """
 
 # What happened or is true > where to go. The first row whose words all hold wins; `!` is "not",
@@ -174,6 +174,7 @@ class Machine:
         self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
         self.note = ""  # what is wrong with OctoPrint, in words
         self.relay = self._reading = self._insists = self._again = False
+        self.fired = 0  # where in TABLE the row stands that fired last
         self.turns = 0  # how often the relay has moved
         self._heating = True  # when last heard of
         self._printing = False
@@ -181,11 +182,12 @@ class Machine:
         self.forget()
         words = (state or settings.initial_state).split(" ")
         at = STATES.find(" " + words[0] + " ")
-        if at < 0:
-            at = STATES.find(" Waiting_")
+        alias = STATES[STATES.rfind("\n", 0, at) + 1 : at]
+        if at < 0 or " " in alias or words[0] == "-":
+            alias = "Waiting"
             if state:
                 raise ValueError("state: no such state")
-        self._enter(STATES[STATES.rfind("\n", 0, at) + 1 : at])
+        self._enter(alias)
         self._t[_ASKED] = 0
         self._t[_OPENED] = 0 if state else _AGES
         for word in words[1:]:
@@ -463,6 +465,8 @@ class Machine:
             return "by_hand"
         if self._runs[_UNKNOWN]:
             return "offline"
+        if "WAS_PRINTING" in facts and self.pi != "UP" and alias not in ("Waiting", "Started"):
+            return "printed"
         if alias == "Countdown":
             if self.pi in ("BUSY", "REFUSED") and self._holds("OVERDUE"):
                 return "stuck"
@@ -471,8 +475,6 @@ class Machine:
             return "refused"
         if self._runs[_LOST]:
             return "lost"
-        if "WAS_PRINTING" in facts and self.pi != "UP" and alias in ("Armed", "Going"):
-            return "printed"
         return "pending" if self.pending and alias == "Cooling" else alias
 
     @property
@@ -482,6 +484,15 @@ class Machine:
         if words[3] == "-":
             words = _row(self.alias)
         return words[3:5]
+
+    @property
+    def mode(self):
+        """The command that would have led here: "ON", "PERMON", "OFF" or "FORCEOFF"."""
+        if not self.relay and TABLE[self.fired : self.fired + 8] == "FORCEOFF":
+            return "FORCEOFF"
+        if self.alias == "Switched_ON":
+            return "PERMON"
+        return "ON" if self.alias in ("Waiting", "Connected", "Started") else "OFF"
 
     @property
     def countdown_s(self):
@@ -510,5 +521,5 @@ class Machine:
         mood = self._mood()
         note = self.pending if mood == "pending" else self.note
         hottest = "?" if self.hottest is None else int(self.hottest)
-        text = _row(mood)[5].format(self.countdown_s, hottest, self.s.cool_below_c, note)
-        return text + ": " + note if note and note not in text else text
+        note = ": " + note if note else ""
+        return _row(mood)[5].format(self.countdown_s, hottest, self.s.cool_below_c, note)

@@ -81,3 +81,36 @@ def _parameters(tree, stay):
                 if isinstance(node, ast.Name) and node.id == name:
                     node.id = short
             argument.arg = short
+
+
+# What of asyncio's core nobody reaches from this firmware: it waits for time, never for a stream.
+UNREACHED = {
+    "": {"TimeoutError", "sleep", "_promote_to_task", "_stopper", "get_event_loop", "current_task"},
+    "IOQueue": {"_enqueue", "_dequeue", "queue_read", "queue_write", "remove"},
+    "Loop": {
+        "create_task",
+        "run_forever",
+        "run_until_complete",
+        "stop",
+        "close",
+        "set_exception_handler",
+        "get_exception_handler",
+    },
+}
+
+
+def prune(source, unreached):
+    """`source` without the functions and classes named in `unreached`: {class or "": names}.
+
+    Raises ValueError if one is not there, so that a new version of a library is looked at.
+    """
+    tree = ast.parse(source)
+    places = {"": tree}
+    places.update({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
+    for where, names in unreached.items():
+        body = places[where].body
+        kept = [node for node in body if getattr(node, "name", "") not in names]
+        if len(body) - len(kept) != len(names):
+            raise ValueError(f"{where or 'module'}: not all of {sorted(names)} are there")
+        places[where].body = kept
+    return ast.unparse(tree)
