@@ -1,1 +1,1 @@
-"""The plug on a PC: virtual hardware, a stand-in for OctoPrint and its Pi, a broker, a control interface."""
+"""The plug on a PC: virtual hardware, a stand-in for OctoPrint and its Pi, a broker."""

@@ -1,4 +1,4 @@
-"""One TCP port of the virtual Pi, which can behave in every way that a port of a real one was seen to.
+"""One TCP port of the virtual Pi: it can do whatever a port of a real one was seen to do.
 
 Changing what it does is immediate and never waits, so that a relay that opens can do it.
 """
@@ -32,7 +32,8 @@ class Door:
         self._listener = None
         self._fillers = []
         self._talks = set()
-        self.errors = []  # what serve() raised that was not a connection's end: a test wants it empty
+        # what serve() raised that was not a connection's end: a test wants it empty
+        self.errors = []
 
     def open(self, way=OPEN):
         self._bind()
@@ -147,7 +148,7 @@ class Door:
         talk.abort()
 
     def _freeze(self):
-        """Open connections stay as they are, without another byte, as when the host has lost its power."""
+        """Open connections stay as they are, without another byte: the host lost its power."""
         for talk in self._talks:
             talk.frozen = True
             if talk.writer is not None:

@@ -1,7 +1,8 @@
-"""Stands for OctoPrint: its API as versions 1.8 to 2.0 answer it, and every way it was seen to go wrong.
+"""Stands for OctoPrint 1.8 to 2.0: its API, and every way it was seen to go wrong.
 
-Answers are laid out as the real ones, byte for byte where a plug could care: sorted keys, pretty-printed from 1.9
-on, Content-Length always there, no chunks. Raw streams, so that they can be garbled.
+Answers are laid out as the real ones, byte for byte where a plug could care: sorted keys, laid
+out on many lines from 1.9 on, Content-Length always there, no chunks. Raw streams, so that they
+can be garbled.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from urllib.parse import parse_qsl
 
 from .door import HANG, OPEN, REFUSED, RESET, SILENT, Door
 
-# What it can do instead of working. The first group is decided by the port, the second by what is sent,
-# the third by what OctoPrint knows of the printer.
+# What it can do instead of working. The first group is decided by the port, the second by what is
+# sent, the third by what OctoPrint knows of the printer.
 MODES = {
     "ok": "works",
     "hang": "accepts a connection and never says a word",
@@ -66,18 +67,22 @@ _REASONS = {
     204: "NO CONTENT",
     302: "FOUND",
     400: "BAD REQUEST",
-}
-_REASONS |= {
     403: "FORBIDDEN",
     404: "NOT FOUND",
-    405: "METHOD NOT ALLOWED",
     409: "CONFLICT",
     500: "INTERNAL SERVER ERROR",
+    502: "BAD GATEWAY",
+    503: "SERVICE UNAVAILABLE",
 }
-_REASONS |= {502: "BAD GATEWAY", 503: "SERVICE UNAVAILABLE"}
 
-_FORBIDDEN = "You don't have the permission to access the requested resource. It is either read-protected or not readable by the server."
-_FLAGS = "cancelling closedOrError error finishing operational paused pausing printing ready resuming sdReady"
+_FORBIDDEN = (
+    "You don't have the permission to access the requested resource."
+    " It is either read-protected or not readable by the server."
+)
+_FLAGS = (
+    "cancelling closedOrError error finishing operational paused"
+    " pausing printing ready resuming sdReady"
+)
 
 # A key's user may do these unless told otherwise. SYSTEM is what a shutdown needs.
 _PERMISSIONS = (
@@ -101,7 +106,8 @@ _BODY_LIMIT = 1 << 20
 class OctoPrint:
     """One server. `mode` sets what it does (see MODES), `modes` the same for paths that begin so.
 
-    printer: a printer.Printer. on_shutdown: called when a shutdown was accepted, or None: not configured (404).
+    printer: a printer.Printer. on_shutdown: called when a shutdown was accepted, or None: not
+    configured (404).
     """
 
     def __init__(self, printer, port=0, version="1.11.8", host="127.0.0.1"):
@@ -500,7 +506,7 @@ class OctoPrint:
         return self._error(404, "The requested URL was not found on the server.")
 
     def decide(self, allow):
-        """The user clicks Allow or Deny on every request that waits; returns the names of the apps."""
+        """The user clicks Allow or Deny on all that waits; returns the names of the apps."""
         waiting = [request for request in self.appkeys.values() if request.allowed is None]
         for request in waiting:
             request.allowed = bool(allow)

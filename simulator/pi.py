@@ -1,7 +1,8 @@
-"""The Pi behind the plug: it boots when it gets power, halts when OctoPrint is told to, and suffers when it is cut.
+"""The Pi behind the plug: it boots with the power, halts when asked, and suffers when cut.
 
-Two ports: OctoPrint's, and `probe`, which stands for its ssh: as long as that answers, the host lives. What each
-does in every phase is in the two tables below; the times are fractions of `boot_s` and `halt_s`.
+Two ports: OctoPrint's, and `probe`, which stands for its ssh: as long as that answers, the host
+lives. What each does in every phase is in the two tables below; the times are fractions of
+`boot_s` and `halt_s`.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ _BOOT = (
     (0.96, OPEN, "ok", OPEN),
 )
 
-# fraction of halt_s: OctoPrint stops answering, then its process ends, then sshd's, then the network's
+# fraction of halt_s: OctoPrint stops answering, its process ends, then sshd's, then the network's
 _HALT = (
     (0.1, HANG, OPEN),
     (0.3, RESET, OPEN),
@@ -50,8 +51,9 @@ _NUMBERS = {
 class Pi:
     """A Pi with OctoPrint, its printer on the same outlet.
 
-    clock: callable, seconds. speed: how many seconds pass here in one of those. `cuts` lists every time the power
-    was taken from it while it was alive: (seconds, its state, whether the printer was printing).
+    clock: callable, seconds. speed: how many seconds pass here in one of those. `cuts` lists every
+    time the power was taken from it while it was alive: (seconds, its state, whether the printer
+    was printing).
     """
 
     def __init__(self, clock, speed=1.0, port=0, probe_port=0, version="1.11.8"):
@@ -111,7 +113,7 @@ class Pi:
         self.printer.power(False)
 
     def follow(self, chip, booted=False):
-        """Take the power from this chip's relay from now on; booted: as it stands, without booting."""
+        """Take the power from this chip's relay; booted: as it stands now, without booting."""
         self.power(chip.relay, booted)
         chip.relay_listeners.append(lambda _, closed: self.power(closed))
 
@@ -134,7 +136,10 @@ class Pi:
             self.halt(self.on_shutdown)
 
     def halt(self, then="halt"):
-        """Go down. then: "halt"; "reboot" and come back; "never": services stop, the host stays for ever."""
+        """Go down.
+
+        then: "halt"; "reboot" to come back; "never": services stop, the host stays for ever.
+        """
         if then not in ON_SHUTDOWN:
             raise ValueError(f"on_shutdown: one of {', '.join(ON_SHUTDOWN)}")
         if self.state in (OFF, HALTED):
@@ -201,7 +206,7 @@ class Pi:
     # --- settings from outside
 
     def configure(self, **values):
-        """Set several attributes at once; ValueError names the field and what it may be, and nothing is set."""
+        """Set attributes; ValueError names the field and its limits, and nothing is set."""
         for name, value in values.items():
             if name in _NUMBERS:
                 lowest, highest = _NUMBERS[name]

@@ -1,6 +1,7 @@
-"""A printer beside its Pi: heaters, a job, a display. Nothing runs: whoever looks moves it on to now.
+"""A printer beside its Pi: heaters, a job, a display.
 
-States are OctoPrint's words, since it is seen through OctoPrint's eyes.
+Nothing runs here: whoever looks moves it on to now. States are OctoPrint's words, since it is seen
+through OctoPrint's eyes.
 """
 
 AMBIENT_C = 21.3  # what OctoPrint's own virtual printer starts with
@@ -46,7 +47,7 @@ class Job:
 
 
 class Printer:
-    """clock: callable, seconds that only go up. speed: how many seconds pass here in one of those."""
+    """clock: callable, seconds that only go up. speed: how many pass here in one of those."""
 
     def __init__(self, clock, speed=1.0):
         self.clock, self.speed = clock, speed
@@ -182,7 +183,7 @@ class Printer:
         self.heaters[heater].target = float(target_c)
 
     def command(self, line):
-        """One line of G-code: M117 shows a text, M104/M109/M140/M190 heat; the others do nothing."""
+        """One line of G-code: M117 shows a text, M104 M109 M140 M190 heat, others do nothing."""
         code, _, rest = line.partition(" ")
         if code == "M117":
             self.display = rest

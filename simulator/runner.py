@@ -47,7 +47,7 @@ class RuntimeMissing(FlashError):
 
 
 def choose(runtime):
-    """"micropython" or "cpython" for one of auto, micropython, cpython.
+    """ "micropython" or "cpython" for one of auto, micropython, cpython.
 
     Where CI is true, auto means micropython: a missing one must not go unnoticed. Raises
     RuntimeMissing.
@@ -65,7 +65,7 @@ def choose(runtime):
 
 
 def heap_bytes(text):
-    """"38k" or "38912" as bytes; ValueError for anything else and beyond 16 KB to 16 MB."""
+    """ "38k" or "38912" as bytes; ValueError for anything else and beyond 16 KB to 16 MB."""
     number, unit = (text[:-1], 1024) if text[-1:] in ("k", "K") else (text, 1)
     if not number.isdigit() or not 16 * 1024 <= int(number) * unit <= 1 << 24:
         raise ValueError("heap: bytes, or KB as in 38k, from 16k to 16384k")

@@ -17,6 +17,7 @@ PAGE = Path(__file__).with_name("page.html")
 
 _LIMIT = 64 * 1024
 _QUEUE = 2000  # events a slow listener may be behind before it is dropped
+_SHOW_S = 0.35  # until the firmware's end has told what the button did: it looks every 250 ms
 _CAUSES = (0, 1, 2, 3, 4, 6)
 
 
@@ -138,6 +139,7 @@ class Server:
         ms = _number(data, "hold_ms", 1, 60000, "ms")
         async with self.pressing:  # one finger
             await runner.hold(ms)
+            await asyncio.sleep(_SHOW_S)
         return web.json_response(self.snapshot())
 
     async def wifi(self, request):
@@ -341,7 +343,7 @@ class Server:
         return web.json_response(self._pi())
 
     async def set_pi(self, request):
-        """{"do": halt reboot hang kill restart freeze} · boot_s halt_s sync_s down_s on_shutdown …"""
+        """{"do": halt reboot hang kill restart freeze} · boot_s, halt_s and the others of GET."""
         pi = self._pi_or_wrong("do")
         data = await _body(request, None)
         actions = {

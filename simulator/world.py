@@ -1,4 +1,4 @@
-"""Everything around one plug: Pi and printer on its relay, broker, network, and the plug itself."""
+"""Everything around one plug, and the plug: Pi and printer on its relay, broker, network."""
 
 import asyncio
 import shutil

@@ -1,14 +1,14 @@
 """Virtual hardware: the modules machine, network and esp, and the chip behind them.
 
-`install()` makes CPython able to run the firmware (see port.py); `chip` is the chip of this process, for tests:
-pins, relay log, button, WiFi, RTC memory, resets, mains (see virtual.py).
+`install()` makes CPython able to run the firmware (see port.py); `chip` is the chip of this
+process, for tests: pins, relay log, button, WiFi, RTC memory, resets, mains (see virtual.py).
 """
 
 import sys
 
 from . import silicon
 
-# The modules say `import silicon`, as they must where they are no package: both names are one module.
+# The modules say `import silicon`, as they must where they are no package: two names, one module.
 sys.modules.setdefault("silicon", silicon)
 
 from . import air, port, virtual  # noqa: E402  (they need the name above)

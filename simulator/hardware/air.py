@@ -1,7 +1,7 @@
-"""Stands for the module `socket` in the firmware: what happens to its sockets while the plug has no WiFi.
+"""Stands for the firmware's `socket`: what happens to its sockets without WiFi.
 
-A connect finds no route; what is already connected neither gets nor gives a byte until the WiFi is back, as if
-packets were lost. Everything else is the real thing.
+A connect finds no route; what is already connected neither gets nor gives a byte until the WiFi is
+back, as if packets were lost. Everything else is the real thing.
 """
 
 import socket as _real

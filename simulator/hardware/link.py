@@ -1,9 +1,9 @@
-"""The firmware's end of the line to the simulator, in a process of the firmware's own, on both Pythons.
+"""The firmware's end of the line to the simulator, in a process of its own, on both Pythons.
 
-Lines over TCP. Out: every pin change, RTC memory, the radio's wishes, the plug's state, resets. In: button, WiFi.
-It has no thread and no task: its work is done inside calls that the firmware makes anyway, above all the reading
-of the button every 10 to 20 ms. On MicroPython all this lives in the plug's small heap, so nothing here makes
-garbage while nothing happens.
+Lines over TCP. Out: every pin change, RTC memory, the radio's wishes, the plug's state, resets.
+In: button, WiFi. It has no thread and no task: its work is done inside calls that the firmware
+makes anyway, above all the reading of the button every 10 to 20 ms. On MicroPython all this lives
+in the plug's small heap, so nothing here makes garbage while nothing happens.
 """
 
 import gc
@@ -133,7 +133,7 @@ def sampled(n):
 
 
 def look(now):
-    """Tell the machine's state, reason and countdown when they changed; heap and stall once a second."""
+    """Tell state, reason and countdown when they changed; heap and stall once a second."""
     global seen, told_ms
     plug = sys.modules.get("plug")
     machine = getattr(getattr(plug, "current", None), "machine", None)
@@ -191,7 +191,7 @@ networks = []
 
 
 def start(port):
-    """Be the chip: connect to the simulator, take over what outlived the last Python, run boot.py and main.py."""
+    """Be the chip: take over what outlived the last Python, run boot.py and main.py."""
     global stream
     line = socket.socket()
     line.connect(socket.getaddrinfo("127.0.0.1", port)[0][-1])
@@ -207,7 +207,7 @@ def start(port):
     say("h %d 0\n" % gc.mem_free())
     how = ""
     for name in ("boot.py", "main.py"):
-        # Whatever leaves it, an exception, sys.exit() or a plain end: the port ignores it and goes on.
+        # Whatever leaves it, an exception, sys.exit(), a plain end: the port ignores it.
         try:
             run(name)
             how = "returned"

@@ -42,6 +42,7 @@ class Pin:
                 return silicon.pins[n] >> 2
             return bits & 1
         silicon.set_pin(n, silicon.pins[n] & 2 | (1 if level else 0))
+        return None
 
     __call__ = value
 
@@ -53,7 +54,10 @@ class Pin:
 
 
 class _Registers:
-    """GPIO_OUT, GPIO_ENABLE and GPIO_IN, bits 0 to 15; every other address reads 0 and ignores what is written."""
+    """GPIO_OUT, GPIO_ENABLE and GPIO_IN, bits 0 to 15.
+
+    Every other address reads 0 and ignores what is written.
+    """
 
     def __getitem__(self, address):
         word = 0
@@ -91,6 +95,7 @@ class RTC:
             raise ValueError("buffer too long")
         silicon.memory = bytes(data)
         silicon.stored()
+        return None
 
 
 class WDT:

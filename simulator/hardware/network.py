@@ -41,6 +41,7 @@ class WLAN:
         if silicon.active[self.which] != bool(on):
             silicon.active[self.which] = bool(on)
             silicon.radio()
+        return None
 
     def connect(self, ssid=None, key=None, bssid=None):
         if self.which:
@@ -75,6 +76,7 @@ class WLAN:
             silicon.addresses = to
         else:
             return silicon.addresses if silicon.status() == STAT_GOT_IP else ("0.0.0.0",) * 4
+        return None
 
     def scan(self):
         if not silicon.active[0]:
@@ -113,6 +115,7 @@ def hostname(name=None):
     if len(name) > 32:
         raise ValueError("hostname too long")
     _names[0] = name
+    return None
 
 
 def country(code=None):
@@ -122,6 +125,7 @@ def country(code=None):
     if len(code) != 2:
         raise ValueError("country code must be 2 letters")
     _names[1] = code
+    return None
 
 
 def phy_mode(mode=None):

@@ -1,7 +1,8 @@
 """What CPython lacks to run the firmware: `install()` adds it, once.
 
-Time is the running event loop's, so that a loop on virtual time carries the firmware along; outside a loop it is
-the PC's own clock. `ticks_ms` wraps at 2**30 as on the chip; `start_ticks` lets a test begin shortly before that.
+Time is the running event loop's, so that a loop on virtual time carries the firmware along;
+outside a loop it is the PC's own clock. `ticks_ms` wraps at 2**30 as on the chip; `start_ticks`
+lets a test begin shortly before that.
 """
 
 import asyncio
@@ -84,7 +85,10 @@ def _micropython():
 
 
 def install():
-    """Add the missing names and modules and put firmware/ and .cache/lib on sys.path. May be called again."""
+    """Add the missing names and modules and put firmware/ and .cache/lib on sys.path.
+
+    May be called again.
+    """
     global _installed
     if _installed:
         return
@@ -95,7 +99,8 @@ def install():
     time.sleep_ms = lambda ms: time.sleep(max(ms, 0) / 1000)
     time.sleep_us = lambda us: time.sleep(max(us, 0) / 1_000_000)
     asyncio.sleep_ms = sleep_ms
-    # A PC has no heap of 38 KiB; the figures are a plug's at work, so that what shows them has something to show.
+    # A PC has no heap of 38 KiB; the figures are a plug's at work, so that what shows them has
+    # something to show.
     gc.mem_free = lambda: 14336
     gc.mem_alloc = lambda: 24576
     gc.threshold = lambda amount=None: -1

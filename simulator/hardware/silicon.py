@@ -1,7 +1,8 @@
 """What the virtual chip is made of: the registers that machine, network and esp read and write.
 
-Runs on CPython and on MicroPython, there inside the plug's own small heap: plain names, no class. Whoever owns the
-chip (virtual.Chip in the same process, link.py in a process of the firmware's own) replaces the functions below.
+Runs on CPython and on MicroPython, there inside the plug's own small heap: plain names, no class.
+Whoever owns the chip (virtual.Chip in the same process, link.py in a process of the firmware's
+own) replaces the functions below.
 """
 
 # One byte a pin; GPIO0 to GPIO16.

@@ -1,8 +1,9 @@
-"""The chip and what is around it, on CPython: mains, relay, LED, button, WiFi, and a log of every pin change.
+"""The chip and what is around it, on CPython: mains, relay, LED, button, WiFi.
 
-The same class is the chip of tests, wired to `silicon` in one process, and the simulator's picture of the chip
-whose firmware runs in another process. Like the real one it has a life of its own: pins and RTC memory outlive
-the Python that set them, and only `power` makes everything new.
+The same class is the chip of tests, wired to `silicon` in one process, and the simulator's picture
+of the chip whose firmware runs in another process. It logs every change of a pin. Like the real
+one it has a life of its own: pins and RTC memory outlive the Python that set them, and only
+`power` makes everything new.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ _RELEASING = (POWER_ON, HARDWARE_WATCHDOG, RESET_PIN)
     STAT_GOT_IP,
 ) = range(6)
 
-# name, bssid, channel, rssi, authmode, hidden: what a scan sees around a plug, hostile names included
+# name, bssid, channel, rssi, authmode, hidden: what a scan may see, hostile names included
 NETWORKS = [
     (b"workshop", b"\x02\x00\x00\x00\x00\x01", 6, -58, 3, False),
     (b"workshop", b"\x02\x00\x00\x00\x00\x02", 11, -81, 3, False),
@@ -37,7 +38,7 @@ NETWORKS = [
 
 
 class Reset(BaseException):
-    """The firmware reset the chip (in-process only: elsewhere its process ends); `.cause` is the reset cause."""
+    """The firmware reset the chip; `.cause` says how. In one process with it, that is."""
 
     def __init__(self, cause):
         super().__init__(f"reset, cause {cause}")
@@ -45,7 +46,7 @@ class Reset(BaseException):
 
 
 class Wifi:
-    """The air around the plug: whether there is a network, what it takes to join, what a scan finds."""
+    """The air around the plug: whether there is a network, how to join, what a scan finds."""
 
     def __init__(self, chip):
         self.chip = chip
@@ -86,7 +87,10 @@ class Wifi:
         self.active, self.wanted = list(active), wanted
 
     def status(self):
-        """The station's STAT_ number now. As on the chip it joins again by itself when the network is back."""
+        """The station's STAT_ number now.
+
+        As on the chip it joins again by itself when the network is back.
+        """
         if not self.active[0] or self.wanted is None:
             return STAT_IDLE
         if not self._up:
@@ -100,8 +104,9 @@ class Wifi:
 class Chip:
     """One plug's chip.
 
-    clock: callable, ms that only go up. `listeners` are called with (ms, n, driven, level) at every change of a
-    pin, `relay_listeners` with (ms, closed), `air_listeners` with nothing when the WiFi comes or goes.
+    clock: callable, ms that only go up. `listeners` are called with (ms, n, driven, level) at
+    every change of a pin, `relay_listeners` with (ms, closed), `air_listeners` with nothing when
+    the WiFi comes or goes.
     """
 
     def __init__(self, clock, pins=None):
@@ -142,7 +147,7 @@ class Chip:
 
     @property
     def relay(self):
-        """Whether the relay is closed: there is mains, and its pin is driven to the closing level."""
+        """Whether the relay is closed: there is mains, and its pin is driven that way."""
         n = self.relay_pin
         return self.powered and self.driven(n) and self.level(n) != self.relay_inverted
 
@@ -200,7 +205,10 @@ class Chip:
     # --- power and resets
 
     def power(self, on):
-        """Mains. Off: the relay opens, every pin and the RTC memory are lost. On: a start with cause 0."""
+        """Mains. Off: the relay opens, every pin and the RTC memory are lost.
+
+        On: a start with cause 0.
+        """
         if on == self.powered:
             return
         if on:
@@ -218,7 +226,7 @@ class Chip:
         self.power(True)
 
     def restart(self, cause):
-        """A reset with that cause. Power-on, hardware watchdog and reset pin let go of every pin."""
+        """A reset with that cause. Power-on, hardware watchdog and reset pin release the pins."""
         if cause in _RELEASING:
             self._let_go()
         if cause == POWER_ON:
