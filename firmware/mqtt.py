@@ -1,7 +1,8 @@
 """Tells a broker how the plug is, and takes commands from it: MQTT 3.1.1 over a Wire.
 
-The few packets a plug needs are made and read here (the tests hold them against umqtt.simple, which
-would cost 4 KB of heap more). Whatever is not as it should be is a broken connection: an OSError.
+The few packets a plug needs are made and read here (the tests hold them against umqtt.simple,
+which would cost 4 KB of heap more). Whatever is not as it should be is a broken connection: an
+OSError.
 """
 
 from asyncio import sleep_ms
@@ -61,7 +62,7 @@ class Mqtt:
 
     def tell(self, state):
         """The machine has entered `state`: it is published however soon the next one follows."""
-        self.news = (*self.news[-4:], state)
+        self.news = self.news[-4:] + (state,)
 
     async def run(self):
         """Connect and serve until the connection breaks: then it raises OSError."""
