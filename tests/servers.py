@@ -172,18 +172,19 @@ class Watcher:
 
     def __init__(self, port, user="", password="", topics="#", seconds=10):
         import paho.mqtt.client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
 
         self.messages = []
         self.latest = {}
         self.subscribed = threading.Event()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=uuid.uuid4().hex)
         if user:
             self.client.username_pw_set(user, password)
         self.topics, self.refused = topics, ""
         self.client.on_connect = self._connected
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_message = self._message
-        self.client.reconnect_delay_set(0.2, 0.5)
+        self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port, keepalive=30)
         self.client.loop_start()
         answered = self.subscribed.wait(seconds)
@@ -285,7 +286,7 @@ class OctoPrint(Process):
                 "onlineCheck": {"enabled": False},
                 "pluginBlacklist": {"enabled": False},
             },
-            "serial": serial | {"autoconnect": True, "exclusive": False},
+            "serial": serial | {"autoconnect": True, "exclusive": False, "log": True},
             "printerConnection": {
                 "autoconnect": True,
                 "preferred": {"connector": "serial", "parameters": serial},
@@ -294,6 +295,7 @@ class OctoPrint(Process):
             "webcam": {"timelapse": {"type": "off"}},
             "plugins": {
                 "_disabled": QUIET,
+                "serial_connector": {"log": True},  # where 2.0 has what is "serial" in 1.x
                 "virtual_printer": {"enabled": True, "simulated_errors": []},
             },
         }
@@ -389,6 +391,16 @@ class OctoPrint(Process):
 
     def wait_flag(self, flag, value=True, seconds=30):
         wait_until(lambda: self.flags().get(flag) == value, f"{flag} to be {value}", seconds)
+
+    def shown(self):
+        """The texts the printer's display was sent (M117) since it was connected, in order."""
+        try:
+            lines = (self.folder / "logs/serial.log").read_text(errors="replace").splitlines()
+        except OSError:
+            return []
+        # Numbered and with a checksum while printing: Send: N7 M117 text*42
+        sent = [line.partition("M117 ")[2] for line in lines if " Send: " in line]
+        return [text.partition("*")[0] for text in sent if text]
 
     def connect(self, wait=True):
         self.do("/api/connection", command="connect")
