@@ -4,6 +4,7 @@ import socket
 import subprocess
 
 import pytest
+
 import servers
 
 pytestmark = pytest.mark.real
