@@ -40,10 +40,10 @@ class Heater:
 class Job:
     """A file being printed; it counts `duration_s` from when everything is hot."""
 
-    def __init__(self, name="part.gcode", duration_s=60, tool_c=210, bed_c=60):
+    def __init__(self, name="part.gcode", duration_s=60.0, tool_c=210.0, bed_c=60.0):
         self.name, self.duration_s, self.tool_c, self.bed_c = name, duration_s, tool_c, bed_c
         self.done_s = 0.0
-        self.completion = 0.0  # percent; None once it was cancelled
+        self.completion: float | None = 0.0  # percent; None once it was cancelled
 
 
 class Printer:

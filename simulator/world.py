@@ -76,9 +76,10 @@ class World:
         if options.mqtt is None:
             self.broker = Broker()
             await self.broker.start()
-        if options.flash is None:
-            self._temporary = tempfile.mkdtemp(prefix="octoplugout-flash-")
-        folder = Path(options.flash or self._temporary)
+        folder = options.flash
+        if folder is None:
+            folder = self._temporary = tempfile.mkdtemp(prefix="octoplugout-flash-")
+        folder = Path(folder)
         self.runner = Runner(folder, options.runtime, options.heap)
         await asyncio.to_thread(self._fill, folder)
         chip = self.runner.chip

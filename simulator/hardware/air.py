@@ -19,7 +19,7 @@ class socket:
     def __getattr__(self, name):
         if silicon.status() != 5:  # STAT_GOT_IP
             if name == "connect":
-                raise OSError(113)  # EHOSTUNREACH
+                raise OSError(113, "no WiFi")  # EHOSTUNREACH
             if name in _OUT_OF_AIR.split():
-                raise OSError(11)  # EAGAIN
+                raise OSError(11, "no WiFi")  # EAGAIN
         return getattr(self._socket, name)
