@@ -115,6 +115,7 @@ def create():
                 and _venv()
             ):
                 return
+    shutil.rmtree(VENV, ignore_errors=True)
     raise EnvError(
         "this Python cannot make an environment (its venv or ensurepip part is missing).\n"
         "On Debian or Ubuntu: sudo apt-get install python3-venv, then start again."

@@ -116,7 +116,13 @@ def lib():
 
 
 def _archive(name, version):
-    import pypi_simple
+    try:
+        import pypi_simple
+    except ImportError:
+        raise FetchError(
+            "the Python that runs this lacks pypi-simple: run python3 tools/env.py, then "
+            ".venv/bin/python tools/fetch.py"
+        ) from None
 
     index = _pip_index()
     try:
