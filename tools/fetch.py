@@ -375,7 +375,10 @@ def octoprint(version=""):
         raise FetchError(f"pyproject.toml lists no OctoPrint {version}; it has {', '.join(table)}")
     folder = CACHE / f"octoprint-{version}"
     program = folder / "bin/octoprint"
-    wanted = {"version": version, "more": table[version], "at": str(folder)}
+    exact = ROOT / f"tools/octoprint/{version}.txt"
+    pins = ["-c", str(exact)] if exact.exists() else []
+    text = exact.read_bytes() if pins else b""
+    wanted = {"version": version, "more": table[version], "at": str(folder), "pins": digest(text)}
     if noted(folder, wanted) and program.exists():
         return program
     with Lock(CACHE / f"octoprint-{version}.lock"):
@@ -383,7 +386,7 @@ def octoprint(version=""):
             return program
         shutil.rmtree(folder, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(folder)])
-        names = [f"OctoPrint=={version}", *table[version]]
+        names = [*pins, f"OctoPrint=={version}", *table[version]]
         pip_install(folder / "bin/python", names, f"Installing OctoPrint {version}")
         note(folder, wanted)
     return program
