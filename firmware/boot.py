@@ -83,3 +83,4 @@ def start():
 
 
 start()
+del remembered, settings, number, start  # main.py shares this namespace, and needs the room

@@ -26,6 +26,8 @@ _TOPICS = (
 )
 _COUNT = const(12)
 _UNDUE = const(6)  # the first so many are never due
+_STATE = const(1)  # which of them is the state, and where it stands in the text
+_STATE_AT = const(16)
 _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 
@@ -117,14 +119,15 @@ class Mqtt:
         packet[0] = kind
         await self._fill(memoryview(packet)[1:], end)
         while size > _LARGEST:
-            size -= 1
-            await self._fill(first, end)
+            rest = min(size - _LARGEST, _LARGEST)
+            size -= rest
+            await self._fill(memoryview(bytearray(rest)), end)
         return packet
 
     def _take(self, packet):
         # What the broker sends by itself.
         kind = packet[0]
-        if kind >> 4 == 3:
+        if kind >> 4 == 3 and not kind & 4 and len(packet) > 2:
             at = 3 + (packet[1] << 8 | packet[2])
             if kind & 6:
                 self.answer = b"\x40\2" + packet[at : at + 2]
@@ -173,8 +176,9 @@ class Mqtt:
                 raise OSError("broker closed")
             if n:
                 self._take(await self._packet())
-                pinged = False
-                ping = ticks_add(now, half)
+                if pinged:
+                    pinged = False
+                    ping = ticks_add(now, half)
             else:
                 await sleep_ms(_TICK_MS)
             now = ticks_ms()
@@ -196,19 +200,21 @@ class Mqtt:
             if self.clear:
                 self.clear = False
                 out += self._publish("/switch", b"-", True)
-            elif self.news:
-                out += self._publish("/plugstate", self.news[0], True)
-                self.news = self.news[1:]
-                at = i = 0  # and at once what follows from it
             elif self.error and self.since is None:
                 out += self._publish("/error", self.error, False)
                 self.error = None
             else:
+                if self.news:  # then at once what follows from it
+                    at = _STATE_AT
+                    i = _STATE
                 end = _TOPICS.find(" ", at)
                 kind = _TOPICS[at]
                 below, what = _TOPICS[at + 1 : end].split("=")
                 if kind != "i" or sent[i] < 0:
                     text = what if what == "online" else self.value(what)
+                    if self.news:
+                        text = self.news[0]
+                        self.news = self.news[1:]
                     if text is not None:
                         mark = 0
                         for c in text.encode():

@@ -96,7 +96,8 @@ class Plug:
             self.post(gesture)
         held = gestures.held_ms
         if held >= self.s.portal_press_ms:
-            self.board.blink(*(40, 40) if held >= 15000 else (100, 100), now)
+            pace = 40 if held >= 15000 else 100
+            self.board.blink(pace, pace, now)
         elif self._intro >= 0:
             self._introduce()
         else:

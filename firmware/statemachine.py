@@ -151,10 +151,10 @@ _REST_MS = const(5000)  # the relay stays open at least so long
 _AGAIN_MS = const(15000)  # a LONG within this of another is meant
 
 
-def _row(name, text=STATES, after=" "):
-    # The words of the line of `text` that begins with `name`.
-    at = text.find("\n" + name + after)
-    return text[at + 1 : text.find("\n", at + 1)].split(" ", 5)
+def _row(name):
+    # The words of the row of STATES that begins with `name`.
+    at = STATES.find("\n" + name + " ") + 1
+    return STATES[at : STATES.find("\n", at)].split(" ", 5)
 
 
 class Machine:
@@ -195,6 +195,7 @@ class Machine:
                 self.facts.add(word)
             else:
                 self.remembered = word
+        self._show()
 
     def save(self):
         """A text from which a restart goes on: state, facts, and the state remembered, if any."""
@@ -363,31 +364,32 @@ class Machine:
         return settle if self._stopped else settle * 4 // 3
 
     def _try(self, event):
+        # The first row that holds: with an event one that begins with it, else one that does not.
         self._event = event
-        changed = self._fire(self.alias + ":\n")
-        if changed is None and self.relay:
-            changed = self._fire("any on-state:\n")
-        self._event = ""
-        return changed is True
-
-    def _fire(self, block):
-        # True: the state changed; False: a row was for it, the state is the same; None: no row.
-        at = TABLE.find("\n" + block) + len(block) + 1
-        event = self._event
+        changed = False
+        at = TABLE.find("\n" + self.alias + ":\n") + len(self.alias) + 3
+        any_state = not self.relay
         while True:
             end = TABLE.find("\n", at)
             words = TABLE[at:end].split(" ")
-            if len(words) < 3:
-                return None
-            # With an event only rows that begin with it, else only those that begin with none.
+            if len(words) < 3:  # the end of the block
+                if any_state:
+                    break
+                any_state = True
+                at = TABLE.find("any on-state:") + 14
+                continue
             if not event or event in words[0].split("|"):
                 i = 0
                 while words[i] != ">" and self._holds(words[i]):
                     i += 1
                 if words[i] == ">":
                     self.fired = at
-                    return self._do(words[i + 1 :])
+                    changed = self._do(words[i + 1 :])
+                    break
             at = end + 1
+        self._event = ""
+        self._show()
+        return changed
 
     def _do(self, words):
         target = words[0].split("/")
@@ -453,73 +455,58 @@ class Machine:
         once = "BY_HAND" in facts and "ASKED" not in facts and "REFUSED" not in facts
         return once and not self._warm and "WAS_PRINTING" not in facts
 
-    def _mood(self):
-        # The row of STATES that says how it looks: the state's own or a more telling one.
-        alias = self.alias
-        facts = self.facts
-        if self.remembered:
-            return "remembered" if self.relay else "waking"
-        if alias == "Switched_ON" or not self.relay:
-            return alias
-        if "BY_HAND" in facts:
-            return "by_hand"
-        if self._runs[_UNKNOWN]:
-            return "offline"
-        if "WAS_PRINTING" in facts and self.pi != "UP" and alias not in ("Waiting", "Started"):
-            return "printed"
-        if alias == "Countdown":
-            if self.pi in ("BUSY", "REFUSED") and self._holds("OVERDUE"):
-                return "stuck"
-            return "silent" if self._runs[_SILENT] else alias
-        if "REFUSED" in facts:
-            return "refused"
-        if self._runs[_LOST]:
-            return "lost"
-        return "pending" if self.pending and alias == "Cooling" else alias
-
-    @property
-    def led(self):
-        """How the LED blinks: texts of (on, off) in ms; 0 and 0 is dark."""
-        words = _row(self._mood())
-        if words[3] == "-":
-            words = _row(self.alias)
-        return words[3:5]
-
-    @property
-    def mode(self):
-        """The command that would have led here: "ON", "PERMON", "OFF" or "FORCEOFF"."""
-        if not self.relay and TABLE[self.fired : self.fired + 8] == "FORCEOFF":
-            return "FORCEOFF"
-        if self.alias == "Switched_ON":
-            return "PERMON"
-        return "ON" if self.alias in ("Waiting", "Connected", "Started") else "OFF"
-
-    @property
-    def countdown_s(self):
-        """Seconds until the relay moves, as far as can be told, or None."""
-        t = self._t
+    def _show(self):
+        # What others want to know: led, mode, countdown_s and reason.
         s = self.s
-        if not self.relay:
+        t = self._t
+        alias = look = self.alias
+        facts = self.facts
+        runs = self._runs
+        by_hand = "BY_HAND" in facts
+        left = None
+        if alias == "Countdown":
+            if by_hand:
+                left = s.shutdown_max_s * 1000 - t[_STATE]
+            else:
+                left = s.shutdown_wait_s * 1000 - self._quiet
+                if s.shutdown_pi or "FROM_GOING" in facts:
+                    left = self._settle_ms() - (runs[_SILENT] and t[_SILENT])
+                left = max(left, s.shutdown_wait_s * 1000 - t[_STATE])
+        elif not self.relay and self.remembered:
             left = _REST_MS - t[_OPENED]
-            if not self.remembered:
-                return None
-        elif self.alias != "Countdown":
-            return None
-        elif "BY_HAND" in self.facts:
-            left = s.shutdown_max_s * 1000 - t[_STATE]
-        elif s.shutdown_pi or "FROM_GOING" in self.facts:
-            left = self._settle_ms() - (self._runs[_SILENT] and t[_SILENT])
-        else:
-            left = s.shutdown_wait_s * 1000 - self._quiet
-        if "BY_HAND" not in self.facts and self.relay:
-            left = max(left, s.shutdown_wait_s * 1000 - t[_STATE])
-        return max(0, int(left) // 1000)
-
-    @property
-    def reason(self):
-        """Why the plug is where it is, in a few words."""
-        mood = self._mood()
-        note = self.pending if mood == "pending" else self.note
-        hottest = "?" if self.hottest is None else int(self.hottest)
+        if left is not None:
+            left = max(0, int(left) // 1000)
+        # The row of STATES that tells most.
+        if self.remembered:
+            look = "remembered" if self.relay else "waking"
+        elif alias == "Switched_ON" or not self.relay:
+            pass
+        elif by_hand:
+            look = "by_hand"
+        elif runs[_UNKNOWN]:
+            look = "offline"
+        elif "WAS_PRINTING" in facts and self.pi != "UP" and alias not in ("Waiting", "Started"):
+            look = "printed"
+        elif alias == "Countdown":
+            if runs[_SILENT]:
+                look = "silent"
+            elif self.pi in ("BUSY", "REFUSED") and self._holds("OVERDUE"):
+                look = "stuck"
+        elif "REFUSED" in facts:
+            look = "refused"
+        elif runs[_LOST]:
+            look = "lost"
+        elif self.pending and alias == "Cooling":
+            look = "pending"
+        words = _row(look)
+        note = self.pending if look == "pending" else self.note
         note = ": " + note if note else ""
-        return _row(mood)[5].format(self.countdown_s, hottest, self.s.cool_below_c, note)
+        hottest = "?" if self.hottest is None else int(self.hottest)
+        self.countdown_s = left
+        self.reason = words[5].format(left, hottest, s.cool_below_c, note)
+        self.led = words[3:5] if words[3] != "-" else _row(alias)[3:5]
+        self.mode = "ON" if alias in ("Waiting", "Connected", "Started") else "OFF"
+        if alias == "Switched_ON":
+            self.mode = "PERMON"
+        elif not self.relay and TABLE[self.fired : self.fired + 8] == "FORCEOFF":
+            self.mode = "FORCEOFF"

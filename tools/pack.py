@@ -2,12 +2,13 @@
 
 Every different name costs the plug's heap about 20 bytes, in every module loaded from its file
 system. So private names (`_like_this`) and parameters that are never given by name become one of a
-few short ones that all modules share. Public names, texts and `_NAME = const(…)` (which the
+few short ones that all modules share, and so do the words of the state table. Public names, texts and `_NAME = const(…)` (which the
 compiler takes away itself) stay. The source says what it says; only the .mpy differs, and the
 end-to-end tests run the .mpy.
 """
 
 import ast
+import re
 
 SHORT = [f"_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
 SHORT += [f"_{letter}{digit}" for digit in range(4) for letter in "abcdefghijklmnopqrstuvwxyz"]
@@ -19,12 +20,47 @@ def keywords(trees):
     return {word.arg for call in calls for word in call.keywords if word.arg}
 
 
-def pack(source, stay=frozenset()):
-    """`source` with short names; `stay` are parameter names that must not change."""
+def pack(source, stay=frozenset(), words=None):
+    """`source` with short names; `stay` are parameter names that must not change.
+
+    `words`: what table_words() returned, for a module that speaks of states and conditions.
+    """
     tree = ast.parse(source)
     _parameters(tree, stay | keywords([tree]))
     _private(tree, stay)
+    if words:
+        _words(tree, words)
     return ast.unparse(tree)
+
+
+def table_words(source):
+    """{word of TABLE: short one} for the text of statemachine.py.
+
+    Left as they are: events and facts, which other modules and the RTC memory know, and the states
+    that a setting names or the RTC memory remembers.
+    """
+    found = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found[node.targets[0].id] = node.value.value
+    stay = set("Relay_off Switched_ON Waiting ASKED ACCEPTED".split()) | set(found["_KEPT"].split())
+    stay |= set("SHORT LONG INSIST ON OFF PERMON FORCEOFF".split())
+    words = re.findall(r"\w+", found["TABLE"].replace("any on-state", ""))
+    often = {word: words.count(word) for word in words if word not in stay}
+    return dict(zip(sorted(often, key=lambda word: (-often[word], word)), SHORT, strict=False))
+
+
+def _words(tree, words):
+    for node in ast.walk(tree):
+        text = getattr(node, "value", None)
+        if not isinstance(node, ast.Constant) or not isinstance(text, str):
+            continue
+        if "\n" in text and ":\n" in text[1:] or set(text.split()) <= set(words):
+            node.value = re.sub(r"\w+", lambda found: words.get(found[0], found[0]), text)
+        elif text.count("\n") > 1:  # STATES: only the name that a row begins with
+            node.value = re.sub(
+                r"(?m)^\w+", lambda found: words.get(found[0], found[0]), text
+            )
 
 
 def _identifiers(tree):
@@ -85,7 +121,14 @@ def _parameters(tree, stay):
 
 # What of asyncio's core nobody reaches from this firmware: it waits for time, never for a stream.
 UNREACHED = {
-    "": {"TimeoutError", "sleep", "_promote_to_task", "_stopper", "get_event_loop", "current_task"},
+    "": {
+        "TimeoutError",
+        "sleep",
+        "_promote_to_task",
+        "_stopper",
+        "get_event_loop",
+        "current_task",
+    },
     "IOQueue": {"_enqueue", "_dequeue", "queue_read", "queue_write", "remove"},
     "Loop": {
         "create_task",
