@@ -34,6 +34,6 @@ def text(plug):
         plug.minutes * 60 + ticks_diff(ticks_ms(), plug.started) // 1000,
         gc.mem_free(),
         largest(),
-        plug.board.reset_cause(),
+        plug.board.cause,
         sys.path[0][-1:],
     )

@@ -13,7 +13,6 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const, kbd_intr
 
 _VERSION = "5.0.0"
-_BLINKS = (5, 0)  # the version as the LED tells it at power-on
 
 _TICK_MS = const(10)  # how often button and LED are looked at
 _SLOW_MS = const(250)  # how often everything else is
@@ -40,10 +39,10 @@ class Plug:
 
     def __init__(self, first):
         # Settings come before the rest is loaded: reading them takes room.
-        import board
         import settings
+        from board import Board, board_id
 
-        id = board.board_id()
+        id = board_id()
         self.s = s = settings.load(id=id[6:])
         blink = first and settings.get("led_version")
 
@@ -53,30 +52,35 @@ class Plug:
 
         self.started = self._slow = now = ticks_ms()  # `started` moves on a minute at a time
         self.minutes = 0
-        self.board = board = board.Board(s)
+        self.board = board = Board()
         try:
             self.machine = Machine(s, now, board.saved or None)
         except ValueError:
             self.machine = Machine(s, now)
-        self.octo = OctoApi(s, self.resolve, board.online)
+        self.octo = OctoApi(s, self.resolve, board.wlan.isconnected)
         self.gestures = Gestures(s)
         self.mqtt = None
-        self.changes = None  # settings to be applied when nothing is at stake
+        self.changes = None  # settings, checked and stored, to be used once nothing is at stake
         self._id = id
         self._serial = first
-        self._intro = 0 if blink and board.reset_cause() == 0 else -1
+        self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
         self._polled = self._job_due = self._ask_due = now
         self._ask_wait = 0
         self._say = ""  # what the display is to be told: of a state, or "refused"
         self._told = 0  # the temperature it was told last
-        self._works = (self._poll, self._serve, self._join)
-        self._tasks = [None] * 3
+        self._works = (self._poll, self._serve)
+        self._tasks = [None, None]
         self.sync()
 
     # ---- the loop ----------------------------------------------------------------------------
 
     async def run(self):
+        """The loop: never ends by itself, and lets through only what is no Exception."""
+        if self._intro:
+            import intro
+
+            self._intro = asyncio.create_task(intro.blink(self.board, _VERSION))
         while True:
             now = ticks_ms()
             try:
@@ -98,22 +102,11 @@ class Plug:
         if held >= self.s.portal_press_ms:
             pace = 40 if held >= 15000 else 100
             self.board.blink(pace, pace, now)
-        elif self._intro >= 0:
-            self._introduce()
-        else:
+        elif not self._intro:
             self.board.blink(*self._blinks, now)
-
-    def _introduce(self):
-        # At power-on the LED blinks the version: major, pause, minor.
-        self._intro += _TICK_MS
-        left = self._intro
-        for count in _BLINKS:
-            if left < count * 500:
-                return self.board.led(left % 500 < 200)
-            left -= count * 500 + 1000
-            if left < 0:
-                return self.board.led(False)
-        self._intro = -1
+        elif self._intro.done():
+            self._intro = None
+            sys.modules.pop("intro", None)
 
     def _see_to_it(self, now):
         if self.machine.tick(now):
@@ -129,10 +122,11 @@ class Plug:
                 kbd_intr(-1)  # line noise would stop the plug
         if self.changes and self.machine.alias not in _CRITICAL:
             self._apply()
-        for i in range(3):
+        for i in (0, 1):
             task = self._tasks[i]
             if task is None or task.done():
                 self._tasks[i] = asyncio.create_task(self._keep(self._works[i]))
+        self.board.join(self.s, now)
 
     async def _keep(self, work):
         wait = _WAIT_MS
@@ -191,39 +185,37 @@ class Plug:
 
     async def _poll(self):
         machine = self.machine
-        while True:
-            due = ticks_diff(ticks_ms(), self._polled) >= machine.poll_ms
-            if machine.poll_ms and not machine.frozen and (due or self._hurry):
-                self._hurry = False
-                self._polled = ticks_ms()
-                await self._poll_once()
-            await asyncio.sleep_ms(50)
-
-    async def _poll_once(self):
-        machine = self.machine
         octo = self.octo
-        if self._say and machine.pi == "UP":
-            text = self._text()
-            self._say = ""
-            if text:
-                await octo.say(text)
-        turns = machine.turns
-        alias = machine.alias
-        evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
-        if machine.turns != turns or machine.frozen:
-            return  # the relay has moved meanwhile: what was heard is of another world
-        machine.note = octo.problem
-        now = ticks_ms()
-        machine.observe(evidence, now)
-        self.sync()
-        if machine.alias == "Cooling" and (machine.hottest or self._told) <= self._told - 5:
-            self._say = "Cooling"
-        if machine.ask:
-            if not self._ask_wait or ticks_diff(now, self._ask_due) >= 0:
-                await self._shutdown()
-        elif self.mqtt and machine.pi == "UP" and ticks_diff(now, self._job_due) >= 0:
-            self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
-            await octo.job()
+        while True:
+            await asyncio.sleep_ms(50)
+            now = ticks_ms()
+            due = self._hurry or ticks_diff(now, self._polled) >= machine.poll_ms
+            if not machine.poll_ms or machine.frozen or not due:
+                continue
+            self._hurry = False
+            self._polled = now
+            if self._say and machine.pi == "UP":
+                text = self._text()
+                self._say = ""
+                if text:
+                    await octo.say(text)
+            turns = machine.turns
+            alias = machine.alias
+            evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
+            if machine.turns != turns or machine.frozen:
+                continue  # the relay has moved meanwhile: what was heard is of another world
+            machine.note = octo.problem
+            now = ticks_ms()
+            machine.observe(evidence, now)
+            self.sync()
+            if machine.alias == "Cooling" and (machine.hottest or self._told) <= self._told - 5:
+                self._say = "Cooling"
+            if machine.ask:
+                if not self._ask_wait or ticks_diff(now, self._ask_due) >= 0:
+                    await self._shutdown()
+            elif self.mqtt and machine.pi == "UP" and ticks_diff(now, self._job_due) >= 0:
+                self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
+                await octo.job()
 
     async def _shutdown(self):
         answer = await self.octo.shutdown()
@@ -256,14 +248,14 @@ class Plug:
             raise OSError(2)
         import names
 
-        address = await names.resolve(host, self.board.resolver())
+        address = await names.resolve(host, self.board.wlan.ifconfig()[3])
         sys.modules.pop("names", None)
         return address
 
     # ---- MQTT, WiFi, settings ----------------------------------------------------------------
 
     async def _serve(self):
-        while self.s.mqtt_host in ("", "none") or not self.board.online():
+        while self.s.mqtt_host in ("", "none") or not self.board.wlan.isconnected():
             await asyncio.sleep_ms(_WAIT_MS)
         if not self.mqtt:
             from mqtt import Mqtt
@@ -293,19 +285,8 @@ class Plug:
         del sys.modules["info"]
         return text
 
-    async def _join(self):
-        while True:
-            self.board.join()
-            await asyncio.sleep_ms(_WAIT_MS)
-
-    def apply(self, changes):
-        """Use the settings in `changes` (checked and stored) as soon as nothing is at stake.
-
-        A new host, port or key of OctoPrint drops everything heard; relay and machine stay.
-        """
-        self.changes = changes
-
     def _apply(self):
+        # A new host, port or key of OctoPrint drops everything heard; relay and machine stay.
         changes = self.changes
         self.changes = None
         for key in changes:
@@ -315,7 +296,7 @@ class Plug:
                 self.octo.forget()
                 self.machine.forget()
             if key[:5] == "wifi_" and key != "wifi_settle_s":
-                self.board.join(True)
+                self.board.join(self.s, ticks_ms(), True)
         if self.mqtt:
             self.mqtt = None
             self._tasks[1].cancel()
