@@ -10,8 +10,18 @@ end-to-end tests run the .mpy.
 import ast
 import re
 
-SHORT = [f"_{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
-SHORT += [f"_{letter}{digit}" for digit in range(4) for letter in "abcdefghijklmnopqrstuvwxyz"]
+# Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
+# these cost nothing at all. None is used where the code itself speaks of it.
+SHORT = """
+id abs all any bin dir end get hex int key len map max min oct ord pop pow sep set str sum zip add
+args bool copy dict eval exec find hash iter join keys list next open pack path read recv repr seek
+send sort step stop time type bytes clear close count errno flush float index input items level
+lower print range reset round start strip super throw tuple upper value write append extend format
+insert lstrip object popitem remove replace reverse rindex rsplit rstrip
+setattr setdefault slice sorted startswith update values bytearray callable chr classmethod
+complex delattr discard divmod endswith enumerate filter frozenset from_bytes getattr globals
+hasattr intersection isalpha isdigit isinstance islower isspace issubclass issubset isupper
+""".split()
 
 
 def keywords(trees):
@@ -47,7 +57,9 @@ def table_words(source):
     stay |= set("SHORT LONG INSIST ON OFF PERMON FORCEOFF".split())
     words = re.findall(r"\w+", found["TABLE"].replace("any on-state", ""))
     often = {word: words.count(word) for word in words if word not in stay}
-    return dict(zip(sorted(often, key=lambda word: (-often[word], word)), SHORT, strict=False))
+    text = {word for value in found.values() if isinstance(value, str) for word in value.split()}
+    free = [short for short in SHORT if short not in text]
+    return dict(zip(sorted(often, key=lambda word: (-often[word], word)), free, strict=False))
 
 
 def _words(tree, words):
@@ -92,7 +104,7 @@ def _private(tree, stay):
         if name not in consts and name not in stay and name != "_":
             often[name] = often.get(name, 0) + 1
     # What stays must not be what another becomes.
-    taken = {getattr(node, field) for node, field in found} - set(often)
+    taken = {getattr(node, field) for node, field in _identifiers(tree)} - set(often)
     free = (short for short in SHORT if short not in taken)
     short = dict(zip(sorted(often, key=lambda name: (-often[name], name)), free, strict=False))
     for node, field in found:
