@@ -29,7 +29,6 @@ SHIMS = ("silicon", "machine", "network", "esp", "air", "link")
 _LIBC = ctypes.CDLL(None)  # loaded here: not much is safe between fork and exec
 
 _BITE_S = 3.2  # the software watchdog, without being fed
-_BOOT_S = 0.05  # between a reset and the start of the next Python
 _CRASH_S = 1.0  # the same after a crash, so that one that crashes at once does not burn the PC
 
 _PROBE = """
@@ -192,7 +191,7 @@ class Runner:
             command += ["-c", f"import link; link.start({port})"]
             environment = self._shims.environment
         else:
-            code = "from simulator.hardware import install, link; install(); link.start(%d)"
+            code = "from simulator.hardware import install, link; install(False); link.start(%d)"
             command = [sys.executable, "-B", "-u", "-c", code % port]
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(

@@ -84,10 +84,11 @@ def _micropython():
     return module
 
 
-def install():
-    """Add the missing names and modules and put firmware/ and .cache/lib on sys.path.
+def install(sources=True):
+    """Add the missing names and modules. May be called again.
 
-    May be called again.
+    sources: put firmware/ and .cache/lib on sys.path too; without, the firmware comes from where
+    it was put, as on the chip.
     """
     global _installed
     if _installed:
@@ -113,5 +114,5 @@ def install():
     sys.modules["network"] = network
     sys.modules["esp"] = esp
     for folder in (os.path.join(ROOT, ".cache", "lib"), os.path.join(ROOT, "firmware")):
-        if folder not in sys.path:
+        if sources and folder not in sys.path:
             sys.path.insert(0, folder)
