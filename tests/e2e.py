@@ -53,11 +53,11 @@ ASKING = "shutting_down_PI"
 COUNTDOWN = "delayed_powering_relay_off"
 GOING = "going_down"
 
-PATIENCE = 90  # seconds until a wait gives up; far more than anything takes
+PATIENCE = 60  # seconds until a wait gives up; far more than anything takes
 
 
 class Plug:
-    """A plug at the mains. `pi` (servers.Pi) hangs on its relay and loses its power with it.
+    """A plug at the mains. `pi` (servers.Pi) gets its power through the relay: without it is off.
 
     flash: the folder as built, of which it gets a copy in `folder`. settings: beside QUICK.
     `told` is every (state, reason, countdown) it went through, in order.
@@ -98,9 +98,8 @@ class Plug:
             self.told.append((what["state"], what["reason"], what["countdown"]))
 
     def _switched(self, _ms, closed):
-        if not closed:
-            # In a thread: it waits for processes to end, and the plug must run on meanwhile
-            threading.Thread(target=self.pi.power, args=(False,), daemon=True).start()
+        # In a thread: it waits for processes to end, and the plug must run on meanwhile
+        threading.Thread(target=self.pi.power, args=(closed, False), daemon=True).start()
 
     # what is seen of it
 

@@ -286,7 +286,7 @@ class OctoPrint(Process):
                 "onlineCheck": {"enabled": False},
                 "pluginBlacklist": {"enabled": False},
             },
-            "serial": serial | {"autoconnect": True, "exclusive": False, "log": True},
+            "serial": serial | {"autoconnect": True, "exclusive": False},
             "printerConnection": {
                 "autoconnect": True,
                 "preferred": {"connector": "serial", "parameters": serial},
@@ -295,7 +295,6 @@ class OctoPrint(Process):
             "webcam": {"timelapse": {"type": "off"}},
             "plugins": {
                 "_disabled": QUIET,
-                "serial_connector": {"log": True},  # where 2.0 has what is "serial" in 1.x
                 "virtual_printer": {"enabled": True, "simulated_errors": []},
             },
         }
@@ -393,13 +392,11 @@ class OctoPrint(Process):
         wait_until(lambda: self.flags().get(flag) == value, f"{flag} to be {value}", seconds)
 
     def shown(self):
-        """The texts the printer's display was sent (M117) since it was connected, in order."""
-        try:
-            lines = (self.folder / "logs/serial.log").read_text(errors="replace").splitlines()
-        except OSError:
-            return []
-        # Numbered and with a checksum while printing: Send: N7 M117 text*42
-        sent = [line.partition("M117 ")[2] for line in lines if " Send: " in line]
+        """The texts the printer's display got (M117) since it was connected, in order."""
+        log = self.folder / "logs/plugin_virtual_printer_serial.log"
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        # Numbered and with a checksum while printing: <<< N7 M117 text*42
+        sent = [line.partition("M117 ")[2] for line in lines if " <<< " in line]
         return [text.partition("*")[0] for text in sent if text]
 
     def connect(self, wait=True):

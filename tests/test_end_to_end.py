@@ -22,7 +22,7 @@ from e2e import (
     WAITING,
     Plug,
 )
-from servers import Pi, wait_until
+from servers import USER_KEY, Pi, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -77,14 +77,13 @@ def in_order(seen, wanted):
     return all(one in rest for one in seen)
 
 
-def cooling_unasked(plug):
-    """A print that was cancelled with the plug armed: it is idle and cools down."""
+def cancelled_while_armed(plug):
+    """Print with the plug armed by hand, and cancel: it is idle, cold, and may be shut down."""
     plug.octoprint.job(60)
     plug.reach(STARTED)
     plug.long()
     plug.reach(ARMED)
     plug.octoprint.cancel()
-    plug.reach(COOLING)
 
 
 @pytest.mark.parametrize("version", ["octoprint", "octoprint_2"])
@@ -110,12 +109,13 @@ def test_a_job_is_printed_and_paused_and_cools_and_only_then_the_power_goes_off(
     plug.reach(OFF)
     wait_until(lambda: not plug.pi.powered, "the power to be gone")
     assert not plug.relay and plug.switched_off == 1 and not plug.pi.cut_alive
-    assert in_order(plug.states, JOB) and plug.states[-5] == ARMED, plug.story()
+    assert in_order(plug.states, JOB), plug.story()
 
     watcher.wait(f"{ROOT}/relay", "OFF")
     watcher.wait(f"{ROOT}/countdown", "")
     watcher.wait(f"{ROOT}/reason", "off")
-    assert payloads(watcher, "plugstate") == plug.states
+    published = payloads(watcher, "plugstate")
+    assert in_order(published, JOB) and published[-5:] == JOB[-5:]
     assert payloads(watcher, "relay") == ["ON", "OFF"]
     left = [int(text) for text in payloads(watcher, "countdown") if text]
     assert left and left == sorted(left, reverse=True)
@@ -125,7 +125,10 @@ def test_a_job_is_printed_and_paused_and_cools_and_only_then_the_power_goes_off(
         late.wait(f"{ROOT}/plugstate", OFF)
         late.wait(f"{ROOT}/relay", "OFF")
         late.wait(f"{ROOT}/mode", "OFF")
-        assert not {f"{ROOT}/state/printstate", f"{ROOT}/switch"} & set(late.latest)
+        late.wait(f"{ROOT}/info")
+        retained = {topic.removeprefix(ROOT) for topic, _, kept in late.messages if kept}
+        # /countdown is empty by now, which to a broker means that there is nothing to keep
+        assert retained == set("/status /plugstate /relay /mode /reason /info".split())
 
     shown = octoprint.shown()
     assert shown[0] == "OctoPlugout 5.0" and "PRINT started" in shown
@@ -168,7 +171,7 @@ def test_wifi_lost_at_every_stage_of_a_job_never_opens_the_relay(house):
 
 
 def test_octoprint_hanging_in_a_print_and_in_the_countdown_is_not_taken_for_halted(house):
-    plug = house()
+    plug = house(shutdown_max_s=15)  # longer than a hanging OctoPrint is waited for
     octoprint = plug.octoprint
     octoprint.ends_on_shutdown = False
     octoprint.job(60)
@@ -196,7 +199,7 @@ def test_octoprint_killed_in_a_print_and_restarted_in_the_countdown_keeps_its_po
     plug.long()
     plug.reach(ARMED)
     octoprint.kill()
-    plug.tells("was printing: long twice cuts the power")
+    plug.tells("was printing")
     stays_on(plug, 2, ARMED)
     octoprint.start()
     plug.reach(COUNTDOWN)
@@ -213,7 +216,7 @@ def test_octoprint_killed_in_a_print_and_restarted_in_the_countdown_keeps_its_po
 def test_an_octoprint_that_stays_up_after_accepting_keeps_its_power(house):
     plug = house()
     plug.octoprint.ends_on_shutdown = False
-    cooling_unasked(plug)
+    cancelled_while_armed(plug)
     plug.reach(COUNTDOWN)
     plug.reach(CONNECTED)
     stays_on(plug)
@@ -233,8 +236,8 @@ def test_a_refused_key_never_leads_to_a_shutdown(house):
 
 
 def test_a_key_without_system_is_told_of_and_a_short_press_ends_it(house):
-    plug = house(octoprint_api_key=None)
-    cooling_unasked(plug)
+    plug = house(octoprint_api_key=USER_KEY)
+    cancelled_while_armed(plug)
     plug.reach(ASKING)
     plug.tells("API key may not shut down")
     plug.wifi(False)
