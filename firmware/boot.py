@@ -13,6 +13,9 @@ _EARLY = "Relay_off", "Switched_ON", "Waiting_for_print_activity"  # may be take
 _EARLY += "Waiting_for_print_activity_connected", "print_started"
 
 
+PINS = ("pin_button", 0), ("pin_relay", 12), ("pin_led", 13)
+
+
 def remembered():
     """What the RTC memory holds: (pins, state and facts), or None if it holds nothing whole."""
     kept = machine.RTC().memory()
@@ -40,8 +43,10 @@ def settings():
 
 
 def number(found, key, default):
-    value = found.get(key, default)
-    return value if isinstance(value, int) and 0 <= value < 16 else default
+    # What the schema would refuse is refused here too; GPIO6 to 11 carry the flash.
+    value = found.get(key)
+    good = type(value) is int and (0 <= value < 6 or 11 < value < 17)
+    return value if good else default
 
 
 def start():
@@ -51,8 +56,11 @@ def start():
         if machine.mem32[_ENABLE] >> relay & 1:
             return
     found = settings()
-    relay = number(found, "pin_relay", 12)
-    invert = bool(found.get("invert_relay", False))
+    pins = [number(found, key, default) for key, default in PINS]
+    if len(set(pins)) < 3:
+        pins = [default for key, default in PINS]
+    relay = pins[1]
+    invert = found.get("invert_relay") is True
     if not kept and machine.mem32[_ENABLE] >> relay & 1:
         state = "Relay_off" if bool(machine.mem32[_OUT] >> relay & 1) == invert else ""
     else:
@@ -71,16 +79,16 @@ def start():
         state = "Waiting_for_print_activity"
     machine.Pin(relay, machine.Pin.OUT, value=(state != "Relay_off") != invert)
     pins = "%d %d %d %d%d%d" % (
-        number(found, "pin_button", 0),
+        pins[0],
         relay,
-        number(found, "pin_led", 13),
-        bool(found.get("invert_button", False)),
+        pins[2],
+        found.get("invert_button") is True,
         invert,
-        bool(found.get("invert_led", False)),
+        found.get("invert_led") is True,
     )
     kept = bytes(pins + "|" + state, "utf-8")
     machine.RTC().memory(b"OP5" + bytes([sum(kept) & 0xFF]) + kept)
 
 
 start()
-del remembered, settings, number, start  # main.py shares this namespace, and needs the room
+del remembered, settings, number, start, PINS  # main.py shares this namespace, and needs the room

@@ -98,7 +98,7 @@ def _keep(bag, row, value, every):
 def _kept(bag, key):
     if key[:6] == "topic_":
         return (bag.topics or {}).get(key[6:]) or schema.row(key)[2]
-    return getattr(bag, key)
+    return getattr(bag, key, key)  # one that is not kept differs from every other
 
 
 def check(key, value):

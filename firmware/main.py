@@ -1,21 +1,36 @@
 """The entry: runs the plug and, whenever it ends or fails, runs it again in place.
 
 On the ESP8266 a main.py that ends leaves the relay as it is and the button dead, and every way of
-resetting the chip is worse. So nothing leaves this file: not an exception, not Ctrl-C, not
-SystemExit. The relay keeps its level meanwhile; the plug goes on from the RTC memory.
+resetting the chip is worse. So nothing leaves this file: not an exception, not SystemExit, and a
+Ctrl-C only for somebody who goes on typing on the serial line in the first seconds: that is how
+mpremote gets in. The relay keeps its level meanwhile; the plug goes on from the RTC memory.
 """
 
 import gc
 import sys
 import time
 
+_WINDOW_MS = 3000  # plug.py switches Ctrl-C off when this is over
+_TYPING_MS = 1000
+
+
+def typing():
+    # After Ctrl-C mpremote sends Ctrl-A at once; it is left for the REPL to read.
+    try:
+        import select
+
+        poll = select.poll()
+        poll.register(sys.stdin, select.POLLIN)
+        return bool(poll.poll(_TYPING_MS))
+    except Exception:
+        return False
+
 
 def slot():
-    """The folder that holds the modules."""
+    # The folder that holds the modules.
     try:
         with open("slot") as file:
-            name = file.read(1)
-        return name if name in ("a", "b") else "a"
+            return "b" if file.read(1) == "b" else "a"
     except OSError:
         return "a"
 
@@ -33,9 +48,9 @@ def once(first):
 
 
 def forever():
-    path = slot()
-    if path not in sys.path:
-        sys.path.insert(0, path)
+    gc.threshold(2048)  # small garbage is swept often; left to itself it would break up the heap
+    sys.path.insert(0, slot())
+    start = time.ticks_ms()
     first = True
     while True:
         try:
@@ -43,6 +58,10 @@ def forever():
                 try:
                     once(first)
                 except BaseException as error:
+                    interrupted = isinstance(error, KeyboardInterrupt)
+                    early = time.ticks_diff(time.ticks_ms(), start) < _WINDOW_MS
+                    if interrupted and first and early and typing():
+                        return
                     sys.print_exception(error)
                 first = False
                 time.sleep_ms(500)

@@ -47,17 +47,17 @@ def _frame(kind, body):
 class Mqtt:
     """The connection to the broker.
 
-    s: the settings. id: text, the same for ever. resolve: async, host -> dotted address, or
+    s: the settings. resolve: async, host -> dotted address, or
     OSError. value: what of the plug (see _TOPICS) -> text, or None if there is nothing to tell.
     command: is called with "ON" "OFF" "PERMON" "FORCEOFF". connected: the broker has let us in.
     """
 
     connected = False
+    address = ""  # where the broker was last
     news = ()  # states not yet published
 
-    def __init__(self, s, id, resolve, value, command):
+    def __init__(self, s, resolve, value, command):
         self.s = s
-        self.id = id
         self.resolve = resolve
         self.value = value
         self.command = command
@@ -75,13 +75,18 @@ class Mqtt:
         self.answer = b""  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         flags = 0x26  # a clean session, a will that is retained
-        body = _text(self.id) + _text(self._topic("/status")) + _text("offline")
+        body = _text("octoplugout-" + s.id) + _text(self._topic("/status")) + _text("offline")
         if s.mqtt_user:
             flags |= 0xC0
             body += _text(s.mqtt_user) + _text(s.mqtt_password)
         body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
         try:
-            await wire.open(await self.resolve(s.mqtt_host), s.mqtt_port, _ANSWER_MS)
+            try:
+                self.address = await self.resolve(s.mqtt_host)
+            except OSError:
+                if not self.address:
+                    raise
+            await wire.open(self.address, s.mqtt_port, _ANSWER_MS)
             await wire.send(_frame(0x10, body), _ANSWER_MS)
             await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
             if await self._packet() not in (b"\x20\0\0", b"\x20\1\0"):

@@ -220,8 +220,8 @@ class OctoApi:
                 problem = "printer not connected"
                 lost = True
         else:
-            self._text = ""
-            self._tool = self._bed = None
+            self._text = self.job_state = ""
+            self._tool = self._bed = self.progress = None
             if status:
                 problem = "not OctoPrint: HTTP %d" % status
             elif not problem:

@@ -39,12 +39,12 @@ class Plug:
 
     def __init__(self, first):
         # Settings come before the rest is loaded: reading them takes room.
-        import settings
         from board import Board, board_id
 
         id = board_id()
-        self.s = s = settings.load(id=id[6:])
-        blink = first and settings.get("led_version")
+        self.s = s = settings(id[6:])
+        blink = first and settings(None)
+        gc.collect()
 
         from gestures import Gestures
         from octoapi import OctoApi
@@ -59,9 +59,8 @@ class Plug:
             self.machine = Machine(s, now)
         self.octo = OctoApi(s, self.resolve, board.wlan.isconnected)
         self.gestures = Gestures(s)
-        self.mqtt = None
+        self.mqtt = self._mqtt()
         self.changes = None  # settings, checked and stored, to be used once nothing is at stake
-        self._id = id
         self._serial = first
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
@@ -172,12 +171,13 @@ class Plug:
                 file.write(machine.state)
 
     def _pattern(self):
-        words = self.machine.led
+        machine = self.machine
+        words = machine.led
         for row in self.s.led_patterns:
             row = row.split()
-            if row[0] == self.machine.state:
+            if row[0] == machine.state and machine.look == machine.alias:
                 words = row[1:]
-        if self.s.led_off and self.machine.alias not in _CRITICAL:
+        if self.s.led_off and machine.alias not in _CRITICAL:
             return 0, 0
         return int(words[0]), int(words[1])
 
@@ -255,13 +255,16 @@ class Plug:
     # ---- MQTT, WiFi, settings ----------------------------------------------------------------
 
     async def _serve(self):
-        while self.s.mqtt_host in ("", "none") or not self.board.wlan.isconnected():
+        while not self.mqtt or not self.board.wlan.isconnected():
             await asyncio.sleep_ms(_WAIT_MS)
-        if not self.mqtt:
-            from mqtt import Mqtt
-
-            self.mqtt = Mqtt(self.s, self._id, self.resolve, self.value, self.post)
         await self.mqtt.run()
+
+    def _mqtt(self):
+        if self.s.mqtt_host in ("", "none"):
+            return None
+        from mqtt import Mqtt
+
+        return Mqtt(self.s, self.resolve, self.value, self.post)
 
     def value(self, name):
         """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
@@ -297,9 +300,18 @@ class Plug:
                 self.machine.forget()
             if key[:5] == "wifi_" and key != "wifi_settle_s":
                 self.board.join(self.s, ticks_ms(), True)
-        if self.mqtt:
-            self.mqtt = None
+        if self._tasks[1]:
             self._tasks[1].cancel()
+        self.mqtt = self._mqtt()
+
+
+def settings(id):
+    # The settings; for no id the one that is wanted only now. Their module is let go at once.
+    import settings
+
+    found = settings.load(id=id) if id else settings.get("led_version")
+    del sys.modules["settings"]
+    return found
 
 
 def run(first=True):

@@ -77,12 +77,12 @@ led_version bool - - true
 Poweroff in %ws|NOT monitoring
 """,
     """
-*pin_button pin 0 16 0
-*pin_relay pin 0 16 12
-*pin_led pin 0 16 13
-*invert_relay bool - - false
-*invert_led bool - - false
-*invert_button bool - - false
+pin_button pin 0 16 0
+pin_relay pin 0 16 12
+pin_led pin 0 16 13
+invert_relay bool - - false
+invert_led bool - - false
+invert_button bool - - false
 """,
 )
 
@@ -95,7 +95,11 @@ GROUPS = (
 )
 
 # The states a line of led_patterns may begin with.
-LIGHTS = "Relay_off Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going"
+LIGHTS = (
+    "Relay_off Switched_ON Waiting_for_print_activity Waiting_for_print_activity_connected"
+    " print_started ready_for_shutting_down ready_for_shutting_down_extruder_HOT"
+    " shutting_down_PI delayed_powering_relay_off going_down"
+)
 
 
 def rows():

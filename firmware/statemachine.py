@@ -34,14 +34,15 @@ Asking shutting_down_PI p 20 500 asking the Pi to shut down
 Countdown delayed_powering_relay_off 2 20 150 Pi still shutting down, {0} s
 Going going_down p 500 3000 off once the Pi is down{3}
 stuck - - 900 300 Pi does not halt: press long to cut the power
-refused - - 900 100 shutdown refused{3}
+refused - - 900 100 asked in vain{3}
 remembered - - 500 500 off in {0} s, then on again
 waking - - 500 500 on again in {0} s
 by_hand - - 20 150 off in {0} s, by hand
 silent - - 20 150 Pi silent, off in {0} s
 lost - - - - OctoPrint lost the printer
 pending - - - - waiting{3}
-offline - - - - no WiFi: waiting, nothing is switched
+offline - - - - waiting, nothing is switched{3}
+quiet - - - - off in {0} s
 printed - - - - was printing: never off by itself{3}
 """
 
@@ -318,7 +319,7 @@ class Machine:
             return self.pi == "UP" and self._printing
         if word == "HOT":
             hot = self.hottest is not None and self.hottest >= s.hot_above_c
-            return hot and t[_STATE] >= s.min_job_s * 1000
+            return hot and self._printing and t[_STATE] >= s.min_job_s * 1000
         if word == "IDLE" or word == "COOL":
             if word == "COOL" and self.pending:
                 return False
@@ -431,6 +432,7 @@ class Machine:
         if relay != self.relay:
             self.relay = relay
             self.turns += 1
+            self.note = ""
             facts.clear()
             self.forget()
             t[_CLOSED if relay else _OPENED] = 0
@@ -456,7 +458,7 @@ class Machine:
         return once and not self._warm and "WAS_PRINTING" not in facts
 
     def _show(self):
-        # What others want to know: led, mode, countdown_s and reason.
+        # What others want to know: look (a row of STATES), led, mode, countdown_s, reason.
         s = self.s
         t = self._t
         alias = look = self.alias
@@ -483,12 +485,14 @@ class Machine:
             pass
         elif by_hand:
             look = "by_hand"
-        elif runs[_UNKNOWN]:
+        elif runs[_UNKNOWN] and alias != "Waiting":
             look = "offline"
         elif "WAS_PRINTING" in facts and self.pi != "UP" and alias not in ("Waiting", "Started"):
             look = "printed"
         elif alias == "Countdown":
-            if runs[_SILENT]:
+            if not s.shutdown_pi and "FROM_GOING" not in facts:
+                look = "quiet"
+            elif runs[_SILENT]:
                 look = "silent"
             elif self.pi in ("BUSY", "REFUSED") and self._holds("OVERDUE"):
                 look = "stuck"
@@ -498,6 +502,7 @@ class Machine:
             look = "lost"
         elif self.pending and alias == "Cooling":
             look = "pending"
+        self.look = look
         words = _row(look)
         note = self.pending if look == "pending" else self.note
         note = ": " + note if note else ""

@@ -1,4 +1,4 @@
-"""A TCP connection on the loop that never blocks, and the tape that lets umqtt.simple use it.
+"""A TCP connection on the loop that never blocks.
 
 The socket is non-blocking and is simply asked again after a short sleep, so the deadline stands
 in one place, nothing has to be cancelled, and the same lines run on MicroPython and CPython. Every
@@ -89,42 +89,3 @@ class Wire:
         if self.sock:
             self.sock.close()
             self.sock = None
-
-
-class Starved(Exception):
-    """The library wants to read more than the tape holds."""
-
-
-class Tape:
-    """Stands in for umqtt.simple's `socket` module and for its socket.
-
-    What the library writes collects in `out`. It reads from the answer given to `load()`, and when
-    that is used up, where on a real socket it would wait, it gets Starved.
-    """
-
-    def load(self, answer=b""):
-        """Put `answer` (bytes-like) on, from its start, and forget what was written."""
-        self.out = b""
-        self.answer = answer
-        self.at = 0
-
-    def socket(self):
-        return self
-
-    def getaddrinfo(self, host, port):
-        return ((None,),)
-
-    def connect(self, address):
-        pass
-
-    setblocking = connect
-
-    def write(self, data, n=None):
-        self.out += data if n is None else data[:n]
-
-    def read(self, n):
-        at = self.at
-        if n < 0 or n and at >= len(self.answer):  # a packet that lies about its lengths asks < 0
-            raise Starved
-        self.at = at + n
-        return bytes(self.answer[at : at + n])

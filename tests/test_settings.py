@@ -159,7 +159,7 @@ def test_an_led_pattern_can_be_given_for_every_state_there_is():
     import statemachine
 
     rows = [line.split(" ") for line in statemachine.STATES.strip().split("\n")]
-    assert schema.LIGHTS.split(" ") == [row[0] for row in rows if row[1] != "-"]
+    assert schema.LIGHTS.split(" ") == [row[1] for row in rows if row[1] != "-"]
 
 
 def test_a_state_that_can_be_begun_in_is_published_under_that_name():
@@ -295,8 +295,8 @@ def test_however_a_person_laid_the_file_out_it_means_the_same(path, layout, unkn
 @example(entry=("mqtt_port", "1883"))
 @example(entry=("wifi_ssid", "\ud83d"))
 @example(entry=("messages", "abc"))
-@example(entry=("led_patterns", ["Armed 1"]))
-@example(entry=("led_patterns", ["Armed 1 x"]))
+@example(entry=("led_patterns", ["going_down 1"]))
+@example(entry=("led_patterns", ["going_down 1 x"]))
 @example(entry=("initial_state", ["last"]))
 def test_any_value_of_any_key_leaves_a_plug_that_runs_within_limits(path, entry):
     start_over()
@@ -341,7 +341,7 @@ def test_any_bytes_at_all_leave_a_plug_that_runs(path, content):
         ("mqtt_topic", "home/#", "mqtt_topic: no + or #, no / at the end"),
         ("mqtt_user", "a\x7f", "mqtt_user: no control characters"),
         ("mqtt_topic", "home/", "mqtt_topic: no + or #, no / at the end"),
-        ("led_patterns", ["Armed 1 60001"], "led_patterns: ms on and ms off from 0 to 60000"),
+        ("led_patterns", ["going_down 1 60001"], "led_patterns: ms on and ms off from 0 to 60000"),
         (
             "hostname",
             "plug.lan",
@@ -717,7 +717,7 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
         b"[" * 200,
         b'{\n"x": [\n"poll_s"\n],\n"poll_s": 7\n}',
         b'{\n"x": [1,\n"poll_s"],\n"poll_s": 7\n}',
-        b'{\n"messages": ["a", "b"],\n"led_patterns": ["Armed 1 2"],\n"cool_below_c": 60.5\n}\n',
+        b'{\n"messages": ["a", "b"],\n"led_patterns": ["going_down 1 2"],\n"cool_below_c": 60.5\n}\n',
         b'{"poll_s": 7, "shutdown_pi": 1, "watch_bed": true, "mqtt_port": true}',
         b'{"poll_s": 1e400, "poll_idle_s": 1e2, "cool_below_c": -1}',
         b'{"octoprint_host": "http://x", "hostname": "p-{id}"}',
@@ -725,13 +725,13 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
         b'\xef\xbb\xbf{"topic_relay": "r", "topic_info": "/info", "theirs": {"a": [null]}}',
         b'{"wifi_ssid": "\\ud83d", "mqtt_user": "\\ud83d", "mqtt_password": "\\u0001"}',
         b'{"pin_led": 12, "initial_state": "last", "wifi_country": "de"}',
-        b'{"pin_led": "12", "initial_state": ["last"], "led_patterns": ["Armed 1 x", 3]}',
+        b'{"pin_led": "12", "initial_state": ["last"], "led_patterns": ["going_down 1 x", 3]}',
         b" " * 10_000,
         b'{\n"poll_s": 7,\n',
     ]
     changes = [
         {"poll_s": "0.5", "mqtt_user": "caf\u00e9 \U0001f600"},
-        {"messages": "one\r\ntwo", "shutdown_pi": "", "led_patterns": "Armed 1 2\nGoing 3 4"},
+        {"messages": "one\r\ntwo", "shutdown_pi": "", "led_patterns": "going_down 1 2\nprint_started 3 4"},
         {"poll_s": "1_0", "mqtt_port": "", "pin_led": "x", "wifi_password": "short", "no": "1"},
         {"hot_above_c": "60", "cool_below_c": "60"},
     ]

@@ -77,8 +77,7 @@ def build(into=FLASH, slot="a"):
     """
     into = Path(into)
     libraries = {
-        "asyncio": sorted(fetch.asyncio().glob("*.py")),
-        "umqtt": [fetch.lib() / "umqtt/simple.py"],
+        "asyncio": [fetch.asyncio() / f"{name}.py" for name in pack.UNREACHED],
     }
     with Lock(into.parent / f".{into.name}.lock"):
         return _build(into, slot, libraries)
@@ -114,8 +113,8 @@ def _build(into, slot, libraries):
         for source in sources:
             target = into / slot / package / f"{source.stem}.mpy"
             change = None
-            if source.stem == "core":
-                change = lambda text: pack.prune(text, pack.UNREACHED)  # noqa: E731
+            if package == "asyncio":
+                change = partial(pack.prune, unreached=pack.UNREACHED[source.stem])
             add(package, source, target, compile_mpy(source, target, 0, change))
     for old in (into / slot).rglob("*"):
         if old.is_file() and old not in made:

@@ -53,7 +53,9 @@ def table_words(source):
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             found[node.targets[0].id] = node.value.value
-    stay = set("Relay_off Switched_ON Waiting ASKED ACCEPTED".split()) | set(found["_KEPT"].split())
+    stay = set("Relay_off Switched_ON Waiting ASKED ACCEPTED".split()) | set(
+        found["_KEPT"].split()
+    )
     stay |= set("SHORT LONG INSIST ON OFF PERMON FORCEOFF".split())
     words = re.findall(r"\w+", found["TABLE"].replace("any on-state", ""))
     often = {word: words.count(word) for word in words if word not in stay}
@@ -70,9 +72,7 @@ def _words(tree, words):
         if "\n" in text and ":\n" in text[1:] or set(text.split()) <= set(words):
             node.value = re.sub(r"\w+", lambda found: words.get(found[0], found[0]), text)
         elif text.count("\n") > 1:  # STATES: only the name that a row begins with
-            node.value = re.sub(
-                r"(?m)^\w+", lambda found: words.get(found[0], found[0]), text
-            )
+            node.value = re.sub(r"(?m)^\w+", lambda found: words.get(found[0], found[0]), text)
 
 
 def _identifiers(tree):
@@ -131,31 +131,35 @@ def _parameters(tree, stay):
             argument.arg = short
 
 
-# What of asyncio's core nobody reaches from this firmware: it waits for time, never for a stream.
+# What of asyncio nobody reaches from this firmware, which waits for time and never for a stream:
+# file -> {class, or "" for the module: names}.
 UNREACHED = {
-    "": {
-        "TimeoutError",
-        "sleep",
-        "_promote_to_task",
-        "_stopper",
-        "get_event_loop",
-        "current_task",
-    },
-    "IOQueue": {"_enqueue", "_dequeue", "queue_read", "queue_write", "remove"},
-    "Loop": {
-        "create_task",
-        "run_forever",
-        "run_until_complete",
-        "stop",
-        "close",
-        "set_exception_handler",
-        "get_exception_handler",
+    "__init__": {"": {"__version__", "_attrs", "__getattr__"}},
+    "core": {
+        "": {
+            "TimeoutError",
+            "sleep",
+            "_promote_to_task",
+            "_stopper",
+            "get_event_loop",
+            "current_task",
+        },
+        "IOQueue": {"_enqueue", "_dequeue", "queue_read", "queue_write", "remove"},
+        "Loop": {
+            "create_task",
+            "run_forever",
+            "run_until_complete",
+            "stop",
+            "close",
+            "set_exception_handler",
+            "get_exception_handler",
+        },
     },
 }
 
 
 def prune(source, unreached):
-    """`source` without the functions and classes named in `unreached`: {class or "": names}.
+    """`source` without what is named in `unreached`: {class, or "" for the module: names}.
 
     Raises ValueError if one is not there, so that a new version of a library is looked at.
     """
@@ -164,8 +168,14 @@ def prune(source, unreached):
     places.update({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
     for where, names in unreached.items():
         body = places[where].body
-        kept = [node for node in body if getattr(node, "name", "") not in names]
+        kept = [node for node in body if _defines(node) not in names]
         if len(body) - len(kept) != len(names):
             raise ValueError(f"{where or 'module'}: not all of {sorted(names)} are there")
         places[where].body = kept
     return ast.unparse(tree)
+
+
+def _defines(node):
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return getattr(node, "name", "")
