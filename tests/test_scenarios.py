@@ -1,7 +1,7 @@
 """Days in the life of a plug, from the outside: relay, states, reasons, the printer's display.
 
-Whatever happens here, `alive` must stay true of the Pi that lives: nobody takes its power. Times are the
-defaults that a user gets.
+Times are the defaults that a user gets. A House counts every time the Pi loses its power while it
+is alive: it never may, but by a person's hand or by what `docs/safety.md` allows.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def test_a_job_is_printed_and_everything_is_off_a_minute_after_the_pi_is(t
         assert told[:3] == ["OctoPlugout 5.0", "PRINT started", "Poweroff after PRINT"]
         assert told[3].startswith("Shutdown at T=50 (now 19")
         assert told[-1] == "Poweroff in 30s"
-        assert len(told) > 20  # and each 5 degrees on the way down
+        assert len(told) > 15  # and each 5 degrees on the way down
         await house.pause(600)
         off_in_the_end(house)
         assert house.reason == "off"
@@ -200,7 +200,7 @@ async def test_a_transfer_to_the_sd_card_is_work(tmp_path):
 async def test_a_second_print_at_the_last_second_is_printed(tmp_path):
     """It starts after the reading that was cool and before the request goes out."""
     async with House(tmp_path, booted=True) as house:
-        house.hooks["Asking"] = lambda: house.printer.start(duration_s=400)
+        house.when("Asking", lambda: house.printer.start(duration_s=400))
         await house.reach("Asking")
         await house.until("Armed", 10)
         assert house.asked() == 0
@@ -237,7 +237,7 @@ async def test_a_cold_nozzle_with_a_preheat_is_not_cool(tmp_path):
 @virtual
 async def test_a_preheat_at_the_last_second_stops_the_request(tmp_path):
     async with House(tmp_path, booted=True) as house:
-        house.hooks["Asking"] = lambda: house.printer.heat("tool0", 200)
+        house.when("Asking", lambda: house.printer.heat("tool0", 200))
         await house.reach("Asking")
         await house.until("Cooling", 15)
         await house.pause(600)
@@ -292,20 +292,25 @@ async def octoprint_hangs_behind_its_proxy(house):
 
 
 async def octoprint_is_killed(house):
-    house.printer.disconnect()
+    """And somebody starts it again after a while."""
+    lose_the_job(house)
     await _octoprint(house, "refused")
-    house.printer.power(house.printer.powered)  # its serial port opens anew: heaters off
-    house.printer._cool()
     house.printer.connect()
 
 
 async def octoprint_restarts(house):
-    house.printer.disconnect()
+    lose_the_job(house)
     for mode, seconds in ("refused", 12), ("boot", 3), ("reset", 2):
         await _octoprint(house, mode, seconds)
-    house.printer._cool()
     await house.pause(8)
     house.printer.connect()
+
+
+def lose_the_job(house):
+    """The serial line is closed; opened again it resets the printer, which forgets its targets."""
+    house.printer.disconnect()
+    for heater in house.printer.heaters:
+        house.printer.heat(heater, 0)
 
 
 async def _octoprint(house, mode, seconds=300):
@@ -334,7 +339,7 @@ async def test_a_mishap_cuts_no_living_pi_and_is_got_over(tmp_path, mishap, stat
         mishap = the_router_reboots  # with this a living Pi may be cut, see below
     async with House(tmp_path) as house:
         tasks = []
-        house.hooks[state] = lambda: tasks.append(asyncio.create_task(mishap(house)))
+        house.when(state, lambda: tasks.append(asyncio.create_task(mishap(house))))
         await house.reach(state)
         await house.until(lambda: tasks[0].done(), 900)
         tasks[0].result()
@@ -386,12 +391,12 @@ async def test_without_wifi_nothing_is_switched_and_the_reason_says_so(tmp_path,
 @virtual
 async def test_a_pi_that_takes_its_time_to_halt_is_waited_for(tmp_path, seconds):
     async with House(tmp_path, booted=True) as house:
-        house.pi.halt_s = seconds
+        house.pi.halt_s, house.pi.sync_s = seconds, min(2.0, seconds * 0.2)
         await house.reach("Countdown")
         await house.until("Relay_off", seconds + 90)
         off_in_the_end(house)
         halted = [at - house.start for at, what in house.pi.log if what == HALTED][-1]
-        assert 30 <= house.moves[0][0] - halted <= 65
+        assert 43 <= house.moves[0][0] - halted <= 80
 
 
 @virtual
@@ -441,15 +446,16 @@ async def test_a_shutdown_without_effect_goes_back_to_watching(tmp_path):
 @virtual
 async def test_a_revoked_key_switches_nothing_and_is_told(tmp_path, state):
     async with House(tmp_path, booted=True) as house:
-        house.hooks[state] = lambda: house.pi.octoprint.accept_key(False)
+        house.when(state, lambda: house.pi.octoprint.accept_key(False))
         await house.reach(state)
         await house.pause(3600)
         on_all_along(house)
         assert "API key refused" in house.reason or "shutdown refused" in house.reason
         house.pi.octoprint.accept_key(True)
-        if state == "Connected":
+        if state in ("Connected", "Started"):
             await house.pause(60)
-            assert "key" not in house.reason
+            assert house.state == "Connected"  # nobody saw the job grow old
+            assert house.reason == "nothing printing"
         else:
             await house.until(lambda: house.state == "Relay_off", 1500)
             off_in_the_end(house)
@@ -574,7 +580,7 @@ async def test_on_after_the_shutdown_was_accepted_comes_when_the_pi_has_halted(
 @virtual
 async def test_on_before_the_request_stops_it(tmp_path, word, state):
     async with House(tmp_path, booted=True) as house:
-        house.hooks["Asking"] = lambda: house.loop.call_soon(house.command, word)
+        house.when("Asking", lambda: house.loop.call_soon(house.command, word))
         await house.reach("Asking")
         await house.until(state, 5)
         await house.pause(300)
@@ -651,7 +657,7 @@ async def test_hammering_the_button_switches_off_and_stays_off(tmp_path):
 @pytest.mark.parametrize("state", ["Relay_off", *ON_STATES])
 @virtual
 async def test_mains_lost_and_back_starts_as_the_setting_says(tmp_path, state):
-    async with House(tmp_path, booted=True) as house:
+    async with House(tmp_path, booted=state != "Going") as house:
         await house.reach(state)
         await house.mains(False)
         await house.pause(3)
@@ -666,7 +672,7 @@ async def test_mains_lost_and_back_starts_as_the_setting_says(tmp_path, state):
 @virtual
 async def test_a_brown_out_lets_go_of_the_pi_and_starts_afresh(tmp_path, state):
     """Late states are not taken up again: the Pi behind it starts from nothing."""
-    async with House(tmp_path, booted=True) as house:
+    async with House(tmp_path, booted=state != "Going") as house:
         await house.reach(state)
         await house.reset(6)
         early = {"Switched_ON": "Switched_ON"}
@@ -697,7 +703,7 @@ async def test_with_shutdown_pi_false_the_power_goes_after_some_quiet(tmp_path):
     async with House(tmp_path, booted=True, shutdown_pi=False) as house:
         await house.reach("Countdown")
         start = house.s
-        assert house.reason.startswith("Pi still shutting down") is False
+        assert "Pi" not in house.reason  # nobody asks it to shut down
         await house.until("Relay_off", 60)
         assert 30 <= house.s - start <= 40
         assert house.asked() == 0

@@ -126,7 +126,6 @@ class House:
         self.pi.open()
         self.printer = self.pi.printer
         self.wifi = chip.wifi
-        self.pi.follow(chip, self.booted)
         self.configure(**self.given)
         if self.broker:
             await self.broker.start()
@@ -134,8 +133,7 @@ class House:
         self.watch = asyncio.create_task(self._watch())
         if self.on:
             self.switch_on()
-            if self.booted:
-                self.pi.power(True, booted=True)
+        self.pi.follow(chip, self.booted)
         return self
 
     async def __aexit__(self, kind, *_):
@@ -268,6 +266,19 @@ class House:
         lines += [(at - self.start, f"CUT ALIVE {state}") for at, state, _ in self.pi.cuts]
         return "\n".join("%9.1f %s" % line for line in sorted(lines))
 
+    def topic(self, below):
+        return self.plug.s.mqtt_topic + below
+
+    def retained(self, below):
+        """What the broker keeps of a topic below the plug's root, as text; None if nothing."""
+        payload = self.broker.retained.get(self.topic(below))
+        return None if payload is None else payload.decode()
+
+    def published(self, below):
+        """Every payload the plug sent to that topic, as text."""
+        topic = self.topic(below)
+        return [text.decode() for _, who, name, text, _ in self.broker.log if who and name == topic]
+
     def asked(self):
         """How often OctoPrint was asked to shut down."""
         return self.pi.octoprint.requests_seen.count(
@@ -308,6 +319,13 @@ class House:
     async def long(self):
         await self.press(1000)
 
+    def save(self, **changes):
+        """Store settings and have them applied, as the portal does."""
+        import settings
+
+        assert settings.save(changes) == {}
+        self.plug.changes = changes
+
     def command(self, word):
         """As if MQTT had brought it."""
         self.plug.post(word)
@@ -316,6 +334,13 @@ class House:
         """The printer starts a job, once it can."""
         await self.until(lambda: self.printer.operational, 120)
         self.printer.start(duration_s=duration_s, **how)
+
+    def when(self, state, do):
+        """Call `do()` at the moment that state is entered, or now if it is there."""
+        if self.state == state:
+            do()
+        else:
+            self.hooks[state] = do
 
     async def reach(self, state):
         """Bring the plug from its start to a state, the way people do."""
