@@ -4,15 +4,16 @@ import asyncio
 import socket
 import subprocess
 import time
+import types
 from pathlib import Path
+
+import micropython as micropython_module
+import pytest
 
 import esp
 import machine
-import micropython as micropython_module
 import network
-import pytest
-
-from simulator.hardware import Reset, air, chip, port, start_ticks
+from simulator.hardware import Reset, air, chip, port, start_ticks, through_air
 from simulator.hardware.virtual import HARDWARE_WATCHDOG, NETWORKS, SOFT_RESET
 
 HARDWARE = Path(port.__file__).parent
@@ -250,7 +251,8 @@ async def test_without_wifi_a_socket_finds_no_route_and_an_old_connection_says_n
     server = await asyncio.start_server(lambda r, w: w.write(b"hello"), "127.0.0.1", 0)
     address = server.sockets[0].getsockname()
     joined()
-    line = air.socket()
+    through_air(firmware := types.ModuleType("firmware"))
+    line = firmware.socket.socket()
     line.connect(address)
     line.setblocking(False)
     chip.wifi.up = False
