@@ -21,6 +21,7 @@ ARROWS = {
     "schema": set(),
     "labels": set(),
     "info": set(),
+    "intro": set(),
     "names": set(),
     "wire": set(),
     "board": set(),

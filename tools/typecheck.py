@@ -41,7 +41,9 @@ PARTS = {
     "pc": COMMON
     | {
         "include": [f"../{part}" for part in ("simulator", "tools", "tests")],
-        "extraPaths": [str(ROOT / part) for part in (".", "firmware", "tests", "tools")],
+        "extraPaths": [
+            str(ROOT / part) for part in (".", "firmware", "tests", "tools", ".cache/lib")
+        ],
         # Runs on both Pythons and adds MicroPython's names to CPython's modules
         "exclude": ["../simulator/hardware"],
         "reportAttributeAccessIssue": False,
