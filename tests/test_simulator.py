@@ -1238,6 +1238,28 @@ async def test_the_page_is_there(control):
     assert "http://" not in text, "no assets from elsewhere"
 
 
+@pytest.mark.real
+async def test_the_button_on_the_page_is_the_plugs(control, page):
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    await page.goto(control.url)
+    await page.wait_for_selector("dd:has-text('cause 0')")
+    box = await page.locator("#button").bounding_box()
+    await page.mouse.move(box["x"] + 20, box["y"] + 20)
+    await page.mouse.down()
+    await page.wait_for_selector("#relay.on")
+    await page.wait_for_selector("#led.on")
+    assert control.world.runner.chip.pressed
+    await page.mouse.up()
+    await page.wait_for_selector("dd:has-text('did nothing')")
+    await until(lambda: not control.world.runner.chip.pressed)
+    await page.click("button:has-text('cancel')")
+    await page.wait_for_selector("text=do: printer is Offline")
+    await page.select_option("#mode", "hang")
+    await until(lambda: control.world.pi.octoprint.mode == "hang")
+    assert errors == []
+
+
 # --- the command line
 
 
