@@ -12,8 +12,8 @@ shortens the names nobody sees and leaves out what of asyncio nobody reaches.
 """
 
 import ast
-
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +88,8 @@ def _build(into, slot, libraries):
     ours = [source for source in FIRMWARE.rglob("*.py") if source.name not in ENTRY]
     stay = pack.keywords([ast.parse(source.read_text(encoding="utf-8")) for source in ours])
     machine = FIRMWARE / "statemachine.py"
+    texts = {source.stem: source.read_text(encoding="utf-8") for source in ours}
+    public = pack.public_names(texts, _foreign())
     words = pack.table_words(machine.read_text(encoding="utf-8")) if machine.exists() else {}
 
     def add(group, source, target, size):
@@ -104,7 +106,7 @@ def _build(into, slot, libraries):
             target = into / slot / name.with_suffix(".mpy")
             group = "resident" if name.stem in RESIDENT else "on use"
             spoken = words if name.stem in ("statemachine", "plug") else None
-            packed = partial(pack.pack, stay=stay, words=spoken)
+            packed = partial(pack.pack, stay=stay, words=spoken, public=public)
             size = compile_mpy(source, target, 3, packed)
             add(group, source, target, size)
         elif source.suffix in (".html", ".css", ".txt"):
@@ -120,6 +122,23 @@ def _build(into, slot, libraries):
         if old.is_file() and old not in made:
             old.unlink()
     return rows
+
+
+def _foreign():
+    """Names of attributes that objects have which are not ours."""
+    import asyncio
+    import gc
+    import json
+    import select
+    import socket
+    import time
+
+    theirs = [str, bytes, bytearray, memoryview, list, dict, set, tuple, int, float, OSError]
+    theirs += [asyncio, asyncio.Task, gc, json, os, select, socket, socket.socket, sys, time]
+    names = {name for thing in theirs for name in dir(thing)}
+    for source in (ROOT / "simulator/hardware").glob("*.py"):
+        names |= set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
+    return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 
 def _copy(source, target):
