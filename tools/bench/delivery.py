@@ -3,13 +3,11 @@
 The model is Debian's i386 build: its objects are as large as the ESP8266's, its heap as small as
 -X heapsize says.
 
-    1mb   stock 1 MB image: ours, asyncio and umqtt.simple as .mpy in a folder; 36k, not the 38k of
-          the plug, because asyncio's names stand in this build's ROM and not in the plug's image
-    2mb   stock 2 MB image: asyncio and umqtt.simple frozen, ours as .mpy in a folder; 38k
-    rom   ours in ROMFS or frozen, run in place; 38k
-
-What is frozen in the image and not in this build (umqtt.simple) is run in place from a ROMFS image
-too. Such an image sits in the heap here and in flash there, so its size is added to the heap.
+    1mb   stock 1 MB image: ours and asyncio as .mpy in a folder; 36k, not the 38k of the plug,
+          because asyncio's names stand in this build's ROM and not in the plug's image
+    2mb   stock 2 MB image: asyncio frozen, ours as .mpy in a folder; 38k
+    rom   ours in ROMFS or frozen, run in place; 38k; the ROMFS image sits in the heap here and in
+          flash there, so its size is added to the heap
 """
 
 import os
@@ -21,10 +19,12 @@ from pathlib import Path
 
 import build
 import fetch
-from env import ROOT
 
 K = 1024
-BUILT = ROOT / "build/bench"
+
+# Compiled anew for every run, so that nothing moves under a run while somebody edits the firmware.
+_place = tempfile.TemporaryDirectory(prefix="octoplugout-bench-")
+BUILT = Path(_place.name)
 SHIMS = Path(__file__).with_name("shims")
 
 # -c keeps to what the port does: boot.py and main.py one after the other, in the same names.
@@ -63,27 +63,20 @@ DELIVERIES = {
 
 
 def prepare():
-    """Compiles the firmware and lays out build/bench; returns what build.build() returns."""
+    """Compiles the firmware and lays out BUILT; returns what build.build() returns."""
     rows = build.build(BUILT / "1mb")
     for shim in sorted(SHIMS.glob("*.py")):
         kind, _, name = shim.stem.rpartition("_")
         build.compile_mpy(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy", 3)
-    stock = DELIVERIES["1mb"].folder / "a"
-    with build.Lock(BUILT / ".layout.lock"):
-        for name in ("2mb", "rom"):
-            delivery = DELIVERIES[name]
-            shutil.rmtree(delivery.folder, ignore_errors=True)
-            inside = delivery.folder / "inside"
-            (inside / "umqtt").mkdir(parents=True)
-            shutil.copy(stock / "umqtt/simple.mpy", inside / "umqtt")
-            slot = inside if name == "rom" else delivery.folder / "a"
-            slot.mkdir(exist_ok=True)
-            for module in stock.glob("*.*"):
-                shutil.copy(module, slot)
-            _romfs(inside, delivery.folder / "rom")
-            shutil.rmtree(inside)
-            for entry in build.ENTRY:
-                shutil.copy(BUILT / "1mb" / entry, delivery.folder)
+    stock = DELIVERIES["1mb"].folder
+    for name, slot in ("2mb", "a"), ("rom", "inside"):
+        delivery = DELIVERIES[name]
+        (delivery.folder / slot).mkdir(parents=True, exist_ok=True)
+        for part in [*(stock / "a").glob("*.*"), *(stock / entry for entry in build.ENTRY)]:
+            shutil.copy(part, delivery.folder / (slot if part.parent != stock else ""))
+        if name == "rom":
+            _romfs(delivery.folder / slot, delivery.folder / "rom")
+            shutil.rmtree(delivery.folder / slot)
             delivery.rom = (delivery.folder / "rom").stat().st_size
     return rows
 

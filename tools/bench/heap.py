@@ -5,8 +5,9 @@ import contextlib
 import re
 import time
 
-from . import delivery, modules
+from . import modules
 from .delivery import DELIVERIES, K
+from .faults import LONG, SOON
 from .plant import Broker, Http, Names, Plug, printer
 
 STEP = K // 4
@@ -29,6 +30,10 @@ CONFIG = {
     "topic_jobprogress": "/progress",
     "hot_above_c": 60,
     "min_job_s": 0,
+    "shutdown_wait_s": 1,
+    "shutdown_max_s": 3,
+    "pi_down_s": 1,
+    "boot_s": 1,
     "wifi_settle_s": 0,
     "poll_s": 0.2,
     "poll_idle_s": 0.2,
@@ -38,8 +43,8 @@ CONFIG = {
 # Which, one after the other, lead through seven states while OctoPrint answers.
 COMMANDS = "PERMON AFTERJOB OFF ON off PERMON nonsense".split()
 
-# The broker's back-off starts anew only after a connection of this length.
-GOOD_S = 10.2
+# The back-off goes up to 60 s, and a request to shut down may be under way after that.
+AWAY_S = 130
 
 
 class Failed(Exception):
@@ -77,36 +82,39 @@ class Work:
     async def do(self, polls, commands, reconnects):
         """Does so many of each; raises Failed."""
         http, broker = self.http, self.broker
-        flip = asyncio.create_task(self._print())
+        flip = asyncio.create_task(self.print_jobs())
         try:
             await self.until(lambda: broker.client, "MQTT")
             for n in range(reconnects + 1):
-                started = time.monotonic()
-                for m in range(commands * n // (reconnects + 1), commands * (n + 1) // (reconnects + 1)):
-                    taken = broker.taken
-                    broker.send(broker.root + "/switch", COMMANDS[m % len(COMMANDS)])
-                    if COMMANDS[m % len(COMMANDS)] == "nonsense":
-                        await self.until(lambda: "/error" in broker.latest, "an answer to nonsense")
-                        del broker.latest["/error"]
-                        continue
-                    await self.until(lambda taken=taken: broker.taken > taken, "a command taken")
+                parts = reconnects + 1
+                for m in range(commands * n // parts, commands * (n + 1) // parts):
+                    await self._command(COMMANDS[m % len(COMMANDS)])
                 if n < reconnects:
-                    while n > 2 and time.monotonic() - started < GOOD_S:
-                        await self.until(lambda: True, "")
-                        await asyncio.sleep(0.1)
                     broker.drop()
                     broker.latest.clear()
-                    await self.until(lambda: "/info" in broker.latest, "MQTT again", 30)
+                    await self.until(lambda: "/info" in broker.latest, "MQTT again", AWAY_S)
             await self.until(lambda: http.polls >= polls, f"{polls} polls", polls)
             if broker.connects > reconnects + 1:
-                raise Failed(f"{broker.connects - reconnects - 1} connections given up by the plug")
+                raise Failed(
+                    f"{broker.connects - reconnects - 1} connections given up by the plug"
+                )
             if http.aborted or http.empty:
                 raise Failed(f"{http.aborted + http.empty} polls given up by the plug")
         finally:
             flip.cancel()
 
-    async def _print(self):
-        # Jobs of a few polls, so that the machine goes through its states.
+    async def _command(self, word):
+        broker = self.broker
+        taken = broker.taken
+        broker.send(broker.root + "/switch", word)
+        if word == "nonsense":
+            await self.until(lambda: "/error" in broker.latest, "an answer to nonsense")
+            del broker.latest["/error"]
+        else:
+            await self.until(lambda: broker.taken > taken, "a command taken")
+
+    async def print_jobs(self):
+        """Jobs of a few polls, for ever, so that the machine goes through its states."""
         while True:
             for body in (printer(), printer(83.4, 0.0), printer(215.0, 215.0, True)):
                 self.http.body = body
@@ -151,11 +159,16 @@ class Moments:
 
     def __init__(self):
         self.seen = {}
+        self.modules = set()
         self.now = ""
         self.work = None
         self._used = self._free = 0
 
     def said(self, text):
+        """Looks at a line that the plug printed."""
+        if text.startswith("modules "):
+            now = set(text.split()[1:])
+            self.modules = self.modules & now or now  # what is seen every time stays
         found = re.match(r"GC: total: \d+, used: (\d+), free: (\d+)", text)
         if found:
             self._used, self._free = int(found[1]), int(found[2])
@@ -203,18 +216,70 @@ async def moments(of, names, heap=0):
     return seen
 
 
+def _faulty(http, every=10):
+    """An answer function for `http`: each tenth poll goes wrong, each time in another way."""
+    count = 0
+    ways = SOON * 4 + LONG
+
+    def answer(path):
+        nonlocal count
+        if not path.startswith("/api/printer?") or http.polls % every:
+            return http.healthy(path)
+        count += 1
+        return ways[count % len(ways)]
+
+    return answer
+
+
+async def endurance(of, names, polls, heap=0):
+    """(bytes used after a tenth of the polls, at the end, least free, smallest largest block,
+    names of the modules that stayed). One fault in ten polls; raises Failed."""
+    seen = Moments()
+    probe = modules.shims(of.name, "probe")
+    async with Work(of, (heap or of.heap) + probe, "probe", seen.said, names) as work:
+        await work.until(lambda: "/info" in work.broker.latest, "MQTT")
+        work.http.answer = _faulty(work.http)
+        flip = asyncio.create_task(work.print_jobs())
+        try:
+            for tenth in range(1, 11):
+                seen.now = tenth
+                wanted = polls * tenth // 10
+                await work.until(lambda: work.http.polls >= wanted, f"{wanted} polls", polls)  # noqa: B023
+                work.broker.drop()
+        finally:
+            flip.cancel()
+        work.http.answer = work.http.healthy
+        seen.now = "done"
+        work.broker.latest.clear()
+        await work.until(lambda: "/info" in work.broker.latest, "MQTT again", AWAY_S)
+        await asyncio.sleep(2)
+    first, last = min(seen.seen[2]), min(seen.seen["done"])
+    every = [reading for readings in seen.seen.values() for reading in readings]
+    least = min(r[1] for r in every), min(r[2] for r in every)
+    return first[0] - probe, last[0] - probe, *least, seen.modules
+
+
+_served = 0  # how many want names now
+_names = None
+
+
 @contextlib.asynccontextmanager
 async def resolver():
     """True inside where names can be served, which takes port 53."""
+    global _served, _names
     try:
-        names = await Names.start()
+        _names = _names or await Names.start()
     except OSError:
         yield False
         return
+    _served += 1
     try:
         yield True
     finally:
-        names.close()
+        _served -= 1
+        if not _served:
+            _names.close()
+            _names = None
 
 
 QUICK = 20, 5, 1
@@ -232,7 +297,7 @@ async def quick():
         note = "resident" if kept is None else f"on use; {kept} stay when let go"
         rows.append((name, f"{cost:,} B", note, command))
     total = sum(c for name, c, kept in costs if kept is None and name.startswith("module"))
-    rows.append(("modules, resident", f"{total:,} B", "with asyncio and umqtt.simple", command))
+    rows.append(("modules, resident", f"{total:,} B", "with asyncio", command))
     async with resolver() as names:
         try:
             seen = await moments(of, names, 64 * K)
@@ -251,3 +316,69 @@ async def quick():
     text = f"{size / K:g}k" if size else f"more than {low // K + 7}k"
     rows.append(("smallest heap, roughly", text, f"below: {why}", command))
     return rows
+
+
+# What DESIGN asks of each delivery: smallest heap in KB, then free and largest block at worst.
+TARGETS = {"1mb": (34, 6, 2.5), "2mb": (32, 9, 3), "rom": (24, 16, 8)}
+
+
+async def full(of):
+    """Rows of everything about one delivery."""
+    command = f"tools/bench.sh heap --delivery {of.name}"
+    rows = []
+    want, want_free, want_block = TARGETS[of.name]
+
+    def row(what, figure, note=""):
+        rows.append((f"{of.name}: {what}", figure, note, command))
+
+    row(of.title, f"{of.heap // K}k", f"shims of {of.shims} B not counted")
+    async with resolver() as names:
+        if not names:
+            row("names", "not resolved", "port 53 cannot be had: dotted addresses instead")
+        try:
+            roomy = await moments(of, names, 64 * K)
+        except Failed as why:
+            return [*rows, (f"{of.name}: at work", "failed", str(why), command)]
+        probe = modules.shims(of.name, "probe")
+        used = max(roomy.worst(moment)[0] for moment in MOMENTS if roomy.worst(moment)) - probe
+        low = (used + 33 * K // 32) // K * K
+        (size, why), tight, long = await asyncio.gather(
+            smallest(of, FULL, names, low, low + 14 * K, STEP),
+            _or_why(moments(of, names)),
+            _or_why(endurance(of, names, 2000)),
+        )
+    text = f"{size / K:.2f}k" if size else f"more than {low // K + 14}k"
+    row("smallest heap that works", text, f"wanted {want}k; just below: {why}")
+    if isinstance(tight, Failed):
+        row(f"at work in {of.heap // K}k", "fails", str(tight))
+    else:
+        for moment in MOMENTS:
+            if tight.worst(moment):
+                _, free, block = tight.worst(moment)
+                row(moment, f"{free:,} / {block:,} B", "least free, smallest largest block")
+        row("worst wanted", f"{want_free * K:,.0f} / {want_block * K:,.0f} B", "")
+    row("portal open", "–", "there is no portal yet")
+    if isinstance(long, Failed):
+        row("2,000 polls, 200 faults", "fails", str(long))
+    else:
+        first, last, free, block, _ = long
+        row("2,000 polls, 200 faults", f"{free:,} / {block:,} B", "least free, smallest block")
+        row(
+            "growth",
+            f"{last - first:+,} B",
+            f"used {first:,} B after 200 polls, {last:,} B at the end",
+        )
+    return rows
+
+
+async def all_of(deliveries):
+    """Rows of several deliveries, measured side by side: they mostly wait."""
+    done = await asyncio.gather(*(full(of) for of in deliveries))
+    return [row for rows in done for row in rows]
+
+
+async def _or_why(work):
+    try:
+        return await work
+    except Failed as why:
+        return why

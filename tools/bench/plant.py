@@ -14,7 +14,9 @@ from pathlib import Path
 from . import delivery
 
 # Laid out as OctoPrint 1.9 and later do: sorted, pretty-printed.
-_FLAGS = "cancelling closedOrError error finishing operational paused pausing printing ready resuming"
+_FLAGS = (
+    "cancelling closedOrError error finishing operational paused pausing printing ready resuming"
+)
 
 
 def printer(actual=21.3, target=0.0, printing=False):

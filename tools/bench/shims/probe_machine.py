@@ -1,6 +1,7 @@
 """machine.py that tells twenty times a second how the heap is, after a collection."""
 
 import gc
+import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 import micropython
@@ -8,6 +9,7 @@ import micropython
 _pins = bytearray(17)
 _kept = b""
 _due = ticks_ms()
+_count = 0
 
 
 class Pin:
@@ -21,13 +23,16 @@ class Pin:
             _pins[n] = value
 
     def __call__(self, value=None):
-        global _due
+        global _due, _count
         if value is None:
             if self.n:
                 return _pins[self.n]
             if ticks_diff(ticks_ms(), _due) >= 0:
                 gc.collect()
                 micropython.mem_info()
+                _count += 1
+                if _count % 100 == 0:
+                    print("modules", *sys.modules)
                 _due = ticks_add(ticks_ms(), 50)
             return 1
         _pins[self.n] = value
