@@ -8,6 +8,7 @@ end-to-end tests run the .mpy.
 """
 
 import ast
+import builtins
 import re
 
 # Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
@@ -21,6 +22,12 @@ insert lstrip object popitem remove replace reverse rindex rsplit rstrip
 setattr setdefault slice sorted startswith update values bytearray callable chr classmethod
 complex delattr discard divmod endswith enumerate filter frozenset from_bytes getattr globals
 hasattr intersection isalpha isdigit isinstance islower isspace issubclass issubset isupper
+ArithmeticError AssertionError AttributeError BaseException EOFError Ellipsis GeneratorExit
+ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError MemoryError
+NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError SystemExit
+TypeError ZeroDivisionError NoneType builtins closure cmath const difference fromkeys
+function generator isdisjoint iterator issuperset locals property
+symmetric_difference sum union staticmethod
 """.split()
 
 
@@ -30,17 +37,55 @@ def keywords(trees):
     return {word.arg for call in calls for word in call.keywords if word.arg}
 
 
-def pack(source, stay=frozenset(), words=None):
+def pack(source, stay=frozenset(), words=None, public=None):
     """`source` with short names; `stay` are parameter names that must not change.
 
     `words`: what table_words() returned, for a module that speaks of states and conditions.
+    `public`: what public_names() returned.
     """
     tree = ast.parse(source)
+    for node, field in _identifiers(tree):
+        name = getattr(node, field)
+        setattr(node, field, (public or {}).get(name, name))
     _parameters(tree, stay | keywords([tree]))
     _private(tree, stay)
     if words:
         _words(tree, words)
     return ast.unparse(tree)
+
+
+# What is known outside of the packed modules: to main.py and to the simulator's view of the plug.
+KNOWN = {"Plug", "current", "run", "machine", "state", "reason", "countdown_s", "relay", "changes"}
+
+
+def public_names(sources, foreign):
+    """{name: one from the ROM} for what modules of ours define for each other, and only they.
+
+    `sources`: {module: text} of all of them. `foreign`: names that others' objects have. A name
+    that stands in any text stays, since an attribute may be looked up by it.
+    """
+    trees = [ast.parse(source) for source in sources.values()]
+    defined, used, said = set(), set(), set(keywords(trees))
+    for tree in trees:
+        used |= {getattr(node, field) for node, field in _identifiers(tree)}
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                defined.add(node.name)
+                if ast.get_docstring(node) is not None:
+                    node.body[0] = ast.Pass()
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                defined.add(node.attr)
+        for node in tree.body[1:]:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, (str, bytes)):
+                    text = (
+                        part.value if isinstance(part.value, str) else part.value.decode("latin1")
+                    )
+                    said |= set(re.findall(r"\w+", text))
+    names = {name for name in defined if name[0] != "_"}
+    names -= KNOWN | said | set(foreign) | set(sources) | set(dir(builtins))
+    free = (word for word in reversed(SHORT) if word not in used)
+    return dict(zip(sorted(names), free, strict=False))
 
 
 def table_words(source):
