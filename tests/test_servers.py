@@ -175,7 +175,7 @@ def test_micropython_has_the_objects_and_the_heap_of_the_plug(micropython):
 
 
 def test_the_flash_folder_runs_under_micropython(micropython, flash):
-    code = "import sys; sys.path.insert(0, 'a'); import asyncio, umqtt.simple; print(asyncio)"
+    code = "import sys; sys.path.insert(0, 'a'); import asyncio, statemachine; print(asyncio)"
     command = [str(micropython), "-X", "heapsize=36k", "-c", code]
     said = subprocess.check_output(command, cwd=flash, text=True)
     assert "a/asyncio/__init__.mpy" in said
