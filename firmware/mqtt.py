@@ -54,17 +54,13 @@ class Mqtt:
 
     connected = False
     address = ""  # where the broker was last
-    news = ()  # states not yet published
+    news = ()  # states entered and not yet published: the next may follow soon
 
     def __init__(self, s, resolve, value, command):
         self.s = s
         self.resolve = resolve
         self.value = value
         self.command = command
-
-    def tell(self, state):
-        """The machine has entered `state`: it is published however soon the next one follows."""
-        self.news = self.news[-4:] + (state,)
 
     async def run(self):
         """Connect and serve until the connection breaks: then it raises OSError."""
@@ -132,30 +128,25 @@ class Mqtt:
     def _take(self, packet):
         # What the broker sends by itself.
         kind = packet[0]
-        if kind >> 4 == 3 and not kind & 4 and len(packet) > 2:
-            at = 3 + (packet[1] << 8 | packet[2])
-            if kind & 6:
-                self.answer = b"\x40\2" + packet[at : at + 2]
-                at += 2
-            if at > len(packet):
-                raise OSError("bad packet")
-            self._heard(packet[at:], kind & 1)
-        elif kind == 0x90 and packet[-1] < 128 or kind == 0xD0:
-            pass  # subscribed; pong
-        else:
+        if kind == 0x90 and packet[-1] < 128 or kind == 0xD0:
+            return  # subscribed; pong
+        at = 3 + (packet[1] << 8 | packet[2]) if len(packet) > 2 else 999
+        if kind & 6:
+            self.answer = b"\x40\2" + packet[at : at + 2]
+            at += 2
+        if kind >> 4 != 3 or at > len(packet):
             raise OSError("bad packet")
-
-    def _heard(self, text, retained):
-        word = bytes(text).strip().upper()
+        text = bytes(packet[at:])
+        word = text.strip().upper()
         if word in (b"", b"-"):
             return
         if self.since is None:
             self.since = ticks_ms()
-        if retained:  # it was meant for another day
+        if kind & 1:  # retained: it was meant for another day
             self.clear = True
-            self.error = "ignored, since retained: %r" % bytes(text[:24])
+            self.error = "ignored, since retained: %r" % text[:24]
         elif self.cut or word not in _COMMANDS.split():
-            self.error = "%r is none of %s" % (bytes(text[:24]), _COMMANDS.decode())
+            self.error = "%r is none of %s" % (text[:24], _COMMANDS.decode())
         else:
             self.word = word
             if word == b"FORCEOFF":

@@ -39,18 +39,19 @@ class Plug:
 
     def __init__(self, first):
         # Settings come before the rest is loaded: reading them takes room.
+        import settings
         from board import Board, board_id
 
-        id = board_id()
-        self.s = s = settings(id[6:])
-        blink = first and settings(None)
+        self.s = s = settings.load(id=board_id()[6:])
+        blink = first and settings.get("led_version")
+        del sys.modules["settings"], settings
         gc.collect()
 
         from gestures import Gestures
         from octoapi import OctoApi
         from statemachine import Machine
 
-        self.started = self._slow = now = ticks_ms()  # `started` moves on a minute at a time
+        self.started = now = ticks_ms()  # moves on a minute at a time
         self.minutes = 0
         self.board = board = Board()
         try:
@@ -59,8 +60,9 @@ class Plug:
             self.machine = Machine(s, now)
         self.octo = OctoApi(s, self.resolve, board.wlan.isconnected)
         self.gestures = Gestures(s)
-        self.mqtt = self._mqtt()
         self.changes = None  # settings, checked and stored, to be used once nothing is at stake
+        self.mqtt = None
+        self.connect()
         self._serial = first
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
@@ -69,49 +71,55 @@ class Plug:
         self._say = ""  # what the display is to be told: of a state, or "refused"
         self._told = 0  # the temperature it was told last
         self._works = (self._poll, self._serve)
-        self._tasks = [None, None]
-        self.sync()
+        self.tasks = [None, None]
+
+    def connect(self):
+        """Have a connection to the broker that the settings name, if any, in place of another."""
+        self.mqtt = None
+        if self.s.mqtt_host not in ("", "none"):
+            from mqtt import Mqtt
+
+            self.mqtt = Mqtt(self.s, self.resolve, self.value, self.post)
 
     # ---- the loop ----------------------------------------------------------------------------
 
     async def run(self):
         """The loop: never ends by itself, and lets through only what is no Exception."""
+        s = self.s
+        board = self.board
+        gestures = self.gestures
+        machine = self.machine
         if self._intro:
             import intro
 
-            self._intro = asyncio.create_task(intro.blink(self.board, _VERSION))
+            self._intro = asyncio.create_task(intro.blink(board, _VERSION))
+        self.slow = ticks_ms()
         while True:
-            now = ticks_ms()
             try:
-                self._look(now)
-                if ticks_diff(now, self._slow) >= 0:
-                    self._slow = ticks_add(now, _SLOW_MS)
+                now = ticks_ms()
+                gesture = gestures.sample(board.pressed(), now)
+                if gesture and gesture[:4] != "HOLD":
+                    self.post(gesture)
+                if ticks_diff(now, self.slow) >= 0:
+                    self.slow = ticks_add(now, _SLOW_MS)
+                    machine.tick(now)
+                    self.sync()
                     self._see_to_it(now)
+                held = gestures.held_ms
+                if held >= s.portal_press_ms:
+                    pace = 40 if held >= 15000 else 100
+                    board.blink(pace, pace, now)
+                elif not self._intro:
+                    board.blink(*self.blinks, now)
+                elif self._intro.done():
+                    self._intro = None
+                    sys.modules.pop("intro", None)
             except Exception as error:  # above all MemoryError: the next round may have room
                 gc.collect()
                 sys.print_exception(error)
             await asyncio.sleep_ms(_TICK_MS)
 
-    def _look(self, now):
-        gestures = self.gestures
-        gesture = gestures.sample(self.board.pressed(), now)
-        if gesture and gesture[:4] != "HOLD":
-            self.post(gesture)
-        held = gestures.held_ms
-        if held >= self.s.portal_press_ms:
-            pace = 40 if held >= 15000 else 100
-            self.board.blink(pace, pace, now)
-        elif not self._intro:
-            self.board.blink(*self._blinks, now)
-        elif self._intro.done():
-            self._intro = None
-            sys.modules.pop("intro", None)
-
     def _see_to_it(self, now):
-        if self.machine.tick(now):
-            self.sync()
-        self.board.relay(self.machine.relay)
-        self._blinks = self._pattern()
         if ticks_diff(now, self.started) >= 60000:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
@@ -120,11 +128,14 @@ class Plug:
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
         if self.changes and self.machine.alias not in _CRITICAL:
-            self._apply()
+            import apply
+
+            apply.changes(self)
+            del sys.modules["apply"]
+        tasks = self.tasks
         for i in (0, 1):
-            task = self._tasks[i]
-            if task is None or task.done():
-                self._tasks[i] = asyncio.create_task(self._keep(self._works[i]))
+            if tasks[i] is None or tasks[i].done():
+                tasks[i] = asyncio.create_task(self._keep(self._works[i]))
         self.board.join(self.s, now)
 
     async def _keep(self, work):
@@ -149,19 +160,26 @@ class Plug:
         self.sync()
 
     def sync(self):
-        """What the machine has become goes to relay, RTC memory, LED and display."""
+        """What the machine has become goes to relay, RTC memory, LED, broker and display."""
         machine = self.machine
         board = self.board
+        alias = machine.alias
         board.relay(machine.relay)
-        self._blinks = self._pattern()
+        words = machine.led
+        for row in self.s.led_patterns:
+            row = row.split()
+            if row[0] == machine.state and machine.look == alias:
+                words = row[1:]
+        if self.s.led_off and alias not in _CRITICAL:
+            words = (0, 0)
+        self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]
         board.save(machine.save())
         if before == machine.state:
             return
         self._hurry = True
         if self.mqtt:
-            self.mqtt.tell(machine.state)
-        alias = machine.alias
+            self.mqtt.news += (machine.state,)
         if alias in _TOLD:
             self._say = alias
         if alias not in ("Asking", "Cooling"):
@@ -169,17 +187,6 @@ class Plug:
         if self.s.initial_state == "last" and alias in ("Relay_off", "Switched_ON", "Waiting"):
             with open("last", "w") as file:
                 file.write(machine.state)
-
-    def _pattern(self):
-        machine = self.machine
-        words = machine.led
-        for row in self.s.led_patterns:
-            row = row.split()
-            if row[0] == machine.state and machine.look == machine.alias:
-                words = row[1:]
-        if self.s.led_off and machine.alias not in _CRITICAL:
-            return 0, 0
-        return int(words[0]), int(words[1])
 
     # ---- OctoPrint ---------------------------------------------------------------------------
 
@@ -211,22 +218,20 @@ class Plug:
             if machine.alias == "Cooling" and (machine.hottest or self._told) <= self._told - 5:
                 self._say = "Cooling"
             if machine.ask:
-                if not self._ask_wait or ticks_diff(now, self._ask_due) >= 0:
-                    await self._shutdown()
+                if self._ask_wait and ticks_diff(now, self._ask_due) < 0:
+                    continue
+                answer = await octo.shutdown()
+                machine.note = octo.problem
+                if answer == "REFUSED_ASK":
+                    if not self._ask_wait:
+                        self._say = "refused"
+                    self._ask_wait = min(2 * self._ask_wait or _ASK_MS, _ASK_LONGEST_MS)
+                    self._ask_due = ticks_add(ticks_ms(), self._ask_wait)
+                if answer:
+                    self.post(answer)
             elif self.mqtt and machine.pi == "UP" and ticks_diff(now, self._job_due) >= 0:
                 self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
                 await octo.job()
-
-    async def _shutdown(self):
-        answer = await self.octo.shutdown()
-        self.machine.note = self.octo.problem
-        if answer == "REFUSED_ASK":
-            if not self._ask_wait:
-                self._say = "refused"
-            self._ask_wait = min(2 * self._ask_wait or _ASK_MS, _ASK_LONGEST_MS)
-            self._ask_due = ticks_add(ticks_ms(), self._ask_wait)
-        if answer:
-            self.post(answer)
 
     def _text(self):
         # What the printer's display is told; "" for nothing.
@@ -259,17 +264,15 @@ class Plug:
             await asyncio.sleep_ms(_WAIT_MS)
         await self.mqtt.run()
 
-    def _mqtt(self):
-        if self.s.mqtt_host in ("", "none"):
-            return None
-        from mqtt import Mqtt
-
-        return Mqtt(self.s, self.resolve, self.value, self.post)
-
     def value(self, name):
         """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
         if name == "info":
-            return self._info()
+            if self.machine.alias in _CRITICAL:
+                return None
+            import info
+
+            del sys.modules["info"]
+            return info.text(self)
         value = getattr(self.machine if hasattr(self.machine, name) else self.octo, name)
         if isinstance(value, float):
             return "%.1f" % value
@@ -279,45 +282,9 @@ class Plug:
             return ""
         return value if value is None else str(value)
 
-    def _info(self):
-        if self.machine.alias in _CRITICAL:
-            return None
-        import info
-
-        text = info.text(self)
-        del sys.modules["info"]
-        return text
-
-    def _apply(self):
-        # A new host, port or key of OctoPrint drops everything heard; relay and machine stay.
-        changes = self.changes
-        self.changes = None
-        for key in changes:
-            if hasattr(self.s, key):
-                setattr(self.s, key, changes[key])
-            if key[:5] == "octop" or key == "probe_port":
-                self.octo.forget()
-                self.machine.forget()
-            if key[:5] == "wifi_" and key != "wifi_settle_s":
-                self.board.join(self.s, ticks_ms(), True)
-        if self._tasks[1]:
-            self._tasks[1].cancel()
-        self.mqtt = self._mqtt()
-
-
-def settings(id):
-    # The settings; for no id the one that is wanted only now. Their module is let go at once.
-    import settings
-
-    found = settings.load(id=id) if id else settings.get("led_version")
-    del sys.modules["settings"]
-    return found
-
 
 def run(first=True):
     """Run the plug until something ends it. Raises whatever that was."""
     global current
-    gc.collect()
-    gc.threshold(2048)  # small garbage is swept often; left to itself it would break up the heap
     current = Plug(first)
     asyncio.run(current.run())
