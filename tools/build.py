@@ -3,12 +3,11 @@
     .venv/bin/python tools/build.py [--into DIR] [--quiet]
 
     build/flash/boot.py main.py     as they are: tiny, and never updated over the air
-    build/flash/a/                  slot a: ours, asyncio and umqtt as .mpy, page templates
+    build/flash/a/                  slot a: ours as .mpy, page templates
 
-Ours is compiled with -O3 (no asserts, no line numbers). The two libraries with -O0: umqtt.simple
-checks the broker's answers with assert, which -O1 and above drop. .mpy files carry no native
-code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC. Before that, pack.py
-shortens the names nobody sees and leaves out what of asyncio nobody reaches.
+Compiled with -O3 (no asserts, no line numbers), after pack.py has shortened the names that nobody
+sees. firmware/slim/ stands in for libraries that a 1 MB image lacks. .mpy files carry no native
+code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC.
 """
 
 import ast
@@ -71,21 +70,17 @@ def compile_mpy(source, target, optimise, change=None):
 def build(into=FLASH, slot="a"):
     """Fills `into` with what the plug carries; returns rows (group, file, source, built).
 
-    `group` is "entry", "resident", "on use", "pages", "asyncio" or "umqtt"; `source` and `built`
-    are sizes in bytes. Files of ours that no longer exist are removed. Raises BuildError,
-    fetch.FetchError.
+    `group` is "entry", "resident", "on use", "pages" or "libraries"; `source` and `built` are
+    sizes in bytes. Files of ours that no longer exist are removed. Raises BuildError.
     """
     into = Path(into)
-    libraries = {
-        "asyncio": [fetch.asyncio() / f"{name}.py" for name in pack.UNREACHED],
-    }
     with Lock(into.parent / f".{into.name}.lock"):
-        return _build(into, slot, libraries)
+        return _build(into, slot)
 
 
-def _build(into, slot, libraries):
+def _build(into, slot):
     rows, made = [], set()
-    ours = [source for source in FIRMWARE.rglob("*.py") if source.name not in ENTRY]
+    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in ENTRY]
     stay = pack.keywords([ast.parse(source.read_text(encoding="utf-8")) for source in ours])
     machine = FIRMWARE / "statemachine.py"
     texts = {source.stem: source.read_text(encoding="utf-8") for source in ours}
@@ -102,6 +97,9 @@ def _build(into, slot, libraries):
             continue
         if name.as_posix() in ENTRY:
             add("entry", source, into / name, _copy(source, into / name))
+        elif name.parent.name == "slim":
+            target = into / slot / f"{name.stem}.mpy"
+            add("libraries", source, target, compile_mpy(source, target, 3))
         elif source.suffix == ".py":
             target = into / slot / name.with_suffix(".mpy")
             group = "resident" if name.stem in RESIDENT else "on use"
@@ -111,15 +109,10 @@ def _build(into, slot, libraries):
             add(group, source, target, size)
         elif source.suffix in (".html", ".css", ".txt"):
             add("pages", source, into / slot / name, _copy(source, into / slot / name))
-    for package, sources in libraries.items():
-        for source in sources:
-            target = into / slot / package / f"{source.stem}.mpy"
-            change = None
-            if package == "asyncio":
-                change = partial(pack.prune, unreached=pack.UNREACHED[source.stem])
-            add(package, source, target, compile_mpy(source, target, 0, change))
-    for old in (into / slot).rglob("*"):
-        if old.is_file() and old not in made:
+    for old in sorted((into / slot).rglob("*"), reverse=True):
+        if old.is_dir() and not list(old.iterdir()):
+            old.rmdir()
+        elif old.is_file() and old not in made:
             old.unlink()
     return rows
 

@@ -2,9 +2,9 @@
 
 Every different name costs the plug's heap about 20 bytes, in every module loaded from its file
 system. So private names (`_like_this`) and parameters that are never given by name become one of a
-few short ones that all modules share, and so do the words of the state table. Public names, texts and `_NAME = const(…)` (which the
-compiler takes away itself) stay. The source says what it says; only the .mpy differs, and the
-end-to-end tests run the .mpy.
+few short ones that all modules share, and so do the words of the state table and the public names
+that only our modules know. Texts and `_NAME = const(…)` (which the compiler takes away itself)
+stay. The source says what it says; only the .mpy differs, and the end-to-end tests run the .mpy.
 """
 
 import ast
@@ -174,53 +174,3 @@ def _parameters(tree, stay):
                 if isinstance(node, ast.Name) and node.id == name:
                     node.id = short
             argument.arg = short
-
-
-# What of asyncio nobody reaches from this firmware, which waits for time and never for a stream:
-# file -> {class, or "" for the module: names}.
-UNREACHED = {
-    "__init__": {"": {"__version__", "_attrs", "__getattr__"}},
-    "core": {
-        "": {
-            "TimeoutError",
-            "sleep",
-            "_promote_to_task",
-            "_stopper",
-            "get_event_loop",
-            "current_task",
-        },
-        "IOQueue": {"_enqueue", "_dequeue", "queue_read", "queue_write", "remove"},
-        "Loop": {
-            "create_task",
-            "run_forever",
-            "run_until_complete",
-            "stop",
-            "close",
-            "set_exception_handler",
-            "get_exception_handler",
-        },
-    },
-}
-
-
-def prune(source, unreached):
-    """`source` without what is named in `unreached`: {class, or "" for the module: names}.
-
-    Raises ValueError if one is not there, so that a new version of a library is looked at.
-    """
-    tree = ast.parse(source)
-    places = {"": tree}
-    places.update({node.name: node for node in tree.body if isinstance(node, ast.ClassDef)})
-    for where, names in unreached.items():
-        body = places[where].body
-        kept = [node for node in body if _defines(node) not in names]
-        if len(body) - len(kept) != len(names):
-            raise ValueError(f"{where or 'module'}: not all of {sorted(names)} are there")
-        places[where].body = kept
-    return ast.unparse(tree)
-
-
-def _defines(node):
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id
-    return getattr(node, "name", "")

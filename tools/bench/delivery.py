@@ -72,7 +72,8 @@ def prepare():
     for name, slot in ("2mb", "a"), ("rom", "inside"):
         delivery = DELIVERIES[name]
         (delivery.folder / slot).mkdir(parents=True, exist_ok=True)
-        for part in [*(stock / "a").glob("*.*"), *(stock / entry for entry in build.ENTRY)]:
+        ours = [part for part in (stock / "a").glob("*.*") if part.stem != "asyncio"]
+        for part in [*ours, *(stock / entry for entry in build.ENTRY)]:
             shutil.copy(part, delivery.folder / (slot if part.parent != stock else ""))
         if name == "rom":
             _romfs(delivery.folder / slot, delivery.folder / "rom")
