@@ -424,8 +424,9 @@ class Machine:
         if alias not in ("Asking", "Cooling"):
             facts.discard("REFUSED")
         if self.alias == "Going" and alias == "Countdown":
-            facts.add("GONE")
             facts.add("FROM_GOING")
+            if not self._event:  # it is down, not insisted on
+                facts.add("GONE")
         relay = alias != "Relay_off"
         if relay and alias != "Countdown":
             self.remembered = ""
