@@ -1,4 +1,4 @@
-"""The plug end to end: real firmware on 32-bit MicroPython, and behind its relay a Pi with OctoPrint.
+"""The plug end to end: real firmware on 32-bit MicroPython, behind its relay a Pi with OctoPrint.
 
 `Plug` is driven as a person drives it, by button, WiFi and mains, and watched from outside: relay,
 state and reason. It runs beside the test in a thread of its own, so tests read top to bottom and
@@ -16,7 +16,7 @@ from simulator.runner import Runner
 
 # What the plug's Python has, in bytes: the model of the 1 MB image. The simulator's own modules
 # share that heap and are given on top.
-HEAP = 64 * 1024
+HEAP = 36 * 1024
 
 # Times short enough for a test. The printer heats 10 C/s and cools 2 C/s, from 21 C.
 QUICK = {
@@ -52,6 +52,8 @@ COOLING = "ready_for_shutting_down_extruder_HOT"
 ASKING = "shutting_down_PI"
 COUNTDOWN = "delayed_powering_relay_off"
 GOING = "going_down"
+
+HANGS = "OctoPrint is busy"  # what it tells when a connection is accepted and nothing comes
 
 PATIENCE = 60  # seconds until a wait gives up; far more than anything takes
 

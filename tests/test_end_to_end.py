@@ -1,13 +1,14 @@
 """A whole job, and all that can go wrong in one, with nothing stood in for but the chip.
 
-The firmware as flashed, on 32-bit MicroPython with the plug's heap, in a process of its own; a real
-OctoPrint with its virtual printer; a real mosquitto. What is proved each time: the relay does not
-open when it must not, and the plug tells what it is waiting for.
+The firmware as flashed, on 32-bit MicroPython with the plug's heap, in a process of its own; a
+real OctoPrint with its virtual printer; a real mosquitto. What is proved each time: the relay does
+not open when it must not, and the plug tells what it is waiting for.
 """
 
 import time
 
 import pytest
+
 from e2e import (
     ARMED,
     ASKING,
@@ -15,6 +16,8 @@ from e2e import (
     COOLING,
     COUNTDOWN,
     FOR_GOOD,
+    GOING,
+    HANGS,
     JOB_C,
     OFF,
     ROOT,
@@ -135,10 +138,19 @@ def test_a_job_is_printed_and_paused_and_cools_and_only_then_the_power_goes_off(
     assert "Poweroff after PRINT" in shown and shown[-1] == "Poweroff in 1s"
     assert any(text.startswith("Shutdown at T=35 (now 4") for text in shown)
 
+
+def test_a_switched_off_plug_boots_the_pi_again_at_a_short_press(house, watcher):
+    plug = house()
+    watcher.wait(f"{ROOT}/plugstate", CONNECTED)
+    watcher.publish(f"{ROOT}/switch", "FORCEOFF")
+    plug.reach(OFF)
+    wait_until(lambda: not plug.octoprint.running, "the power to be gone")
     plug.now()
-    plug.press()  # and on again: not sooner than the relay may
+    plug.press()  # not sooner than the relay may
+    plug.tells("on again")
     plug.reach(CONNECTED)
-    assert octoprint.running and plug.relay and not plug.pi.cut_alive
+    assert plug.octoprint.running and plug.relay
+    watcher.wait(f"{ROOT}/plugstate", CONNECTED)
 
 
 def test_wifi_lost_at_every_stage_of_a_job_never_opens_the_relay(house):
@@ -170,6 +182,23 @@ def test_wifi_lost_at_every_stage_of_a_job_never_opens_the_relay(house):
     assert not plug.pi.cut_alive and octoprint.shutdown_asked == 1
 
 
+def test_wifi_lost_when_off_was_asked_for_and_the_pi_is_not_seen_opens_nothing(house):
+    plug = house(boot_s=600)
+    plug.octoprint.kill()
+    plug.reach(WAITING)
+    plug.long()
+    plug.reach(GOING)
+    plug.wifi(False)
+    plug.tells("no WiFi")
+    stays_on(plug, 2, GOING)
+    plug.now()
+    plug.wifi(True)
+    plug.octoprint.start(wait=False)
+    plug.reach(ARMED)  # seen again: after its shutdown, as it should be
+    plug.reach(COUNTDOWN)
+    stays_on(plug)
+
+
 def test_octoprint_hanging_in_a_print_and_in_the_countdown_is_not_taken_for_halted(house):
     plug = house(shutdown_max_s=15)  # longer than a hanging OctoPrint is waited for
     octoprint = plug.octoprint
@@ -178,7 +207,7 @@ def test_octoprint_hanging_in_a_print_and_in_the_countdown_is_not_taken_for_halt
     plug.long()
     plug.reach(ARMED)
     octoprint.hang()
-    plug.tells("OctoPrint hangs")
+    plug.tells(HANGS)
     stays_on(plug, 0, ARMED)
     octoprint.resume()
     octoprint.cancel()
@@ -192,7 +221,7 @@ def test_octoprint_hanging_in_a_print_and_in_the_countdown_is_not_taken_for_halt
 
 
 def test_octoprint_killed_in_a_print_and_restarted_in_the_countdown_keeps_its_power(house):
-    plug = house()
+    plug = house(halt_s=None)
     octoprint = plug.octoprint
     octoprint.ends_on_shutdown = False
     octoprint.job(60)
@@ -240,15 +269,18 @@ def test_a_key_without_system_is_told_of_and_a_short_press_ends_it(house):
     cancelled_while_armed(plug)
     plug.reach(ASKING)
     plug.tells("API key may not shut down")
+    wait_until(
+        lambda: "API key may not shut down" in plug.octoprint.shown()[-1], "the display to tell"
+    )
     plug.wifi(False)
     plug.tells("no WiFi")
-    stays_on(plug, 1.5, ASKING)
+    stays_on(plug, 1.5)
     plug.now()
     plug.wifi(True)
+    plug.reach(ASKING)
     plug.tells("API key may not shut down")
     stays_on(plug, 1, ASKING)
     assert plug.octoprint.shutdown_asked == 0
-    wait_until(lambda: "API key may not shut down" in plug.octoprint.shown(), "the display to tell")
     plug.press()
     plug.reach(FOR_GOOD)
     stays_on(plug)

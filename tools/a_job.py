@@ -48,15 +48,15 @@ SETTINGS = {
 STEPS = {
     e2e.WAITING: (
         "The plug is on and looks for OctoPrint",
-        "The plug has just got its power, closed its relay and joined the WiFi; behind the relay the"
-        " Pi boots. The plug tells the broker that it is `online`; should it ever vanish, the broker"
-        " says `offline` in its name. What is told here of status, state, relay, mode, reason and"
-        " countdown is retained: who subscribes later gets it at once.",
+        "The plug has just got its power, closed its relay and joined the WiFi; behind the relay"
+        " the Pi boots. The plug tells the broker that it is `online`; should it ever vanish, the"
+        " broker says `offline` in its name. What is told here of status, state, relay, mode,"
+        " reason and countdown is retained: who subscribes later gets it at once.",
     ),
     e2e.CONNECTED: (
         "OctoPrint answers",
-        "Nothing is printed. `/mode` is `ON`: the plug watches OctoPrint, and will switch off after"
-        " a job.",
+        "Nothing is printed. `/mode` is `ON`: the plug watches OctoPrint, and will switch off"
+        " after a job.",
     ),
     e2e.STARTED: (
         "A job runs",
@@ -82,9 +82,9 @@ STEPS = {
     ),
     e2e.COUNTDOWN: (
         "OctoPrint has accepted; the Pi goes down",
-        "First OctoPrint ends, then the Pi itself is silent, on OctoPrint's port and on ssh. It must"
-        " stay silent for a while (`halt_settle_s`, {halt_settle_s} s here, 45 s by default), since"
-        " the network goes before the disk is written. `/countdown` tells the seconds left.",
+        "First OctoPrint ends, then the Pi itself is silent, on OctoPrint's port and on ssh. It"
+        " must stay silent for a while (`halt_settle_s`, {halt_settle_s} s here, 45 s by default),"
+        " since the network goes before the disk is written. `/countdown` tells the seconds left.",
     ),
     e2e.OFF: (
         "Off",
