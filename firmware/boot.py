@@ -16,12 +16,18 @@ _EARLY += "Waiting_for_print_activity_connected", "print_started"
 PINS = ("pin_button", 0), ("pin_relay", 12), ("pin_led", 13)
 
 
+INVERTED = 1000, 1001, 1010, 1011, 1100, 1101, 1110, 1111
+
+
 def remembered():
-    """What the RTC memory holds: (pins, state and facts), or None if it holds nothing whole."""
+    """What the RTC memory holds: [pins, state and facts], or None if it holds nothing whole."""
     kept = machine.RTC().memory()
     try:
         if kept[:3] == b"OP5" and kept[3] == sum(kept[4:]) & 0xFF:
-            return str(kept[4:], "utf-8").split("|")
+            kept = str(kept[4:], "utf-8").split("|")
+            button, relay, led, inverted = kept[0].split(" ")
+            if int(button) + int(relay) + int(led) >= 0 and int("1" + inverted) in INVERTED:
+                return kept if len(kept) == 2 else None
     except (IndexError, ValueError):
         pass
     return None
@@ -91,4 +97,4 @@ def start():
 
 
 start()
-del remembered, settings, number, start, PINS  # main.py shares this namespace, and needs the room
+del remembered, settings, number, start, PINS, INVERTED  # main.py shares this namespace, and needs the room

@@ -38,6 +38,12 @@ def slot():
 def once(first):
     before = set(sys.modules)
     try:
+        if first:
+            # Small garbage is swept often; left to itself it would break up the heap.
+            gc.threshold(2048)
+            path = slot()
+            if path not in sys.path:
+                sys.path.insert(0, path)
         import plug
 
         plug.run(first)
@@ -48,25 +54,23 @@ def once(first):
 
 
 def forever():
-    gc.threshold(2048)  # small garbage is swept often; left to itself it would break up the heap
-    sys.path.insert(0, slot())
-    start = time.ticks_ms()
+    start = None
     first = True
     while True:
         try:
             while True:
                 try:
+                    start = start or time.ticks_ms()
                     once(first)
                 except BaseException as error:
-                    interrupted = isinstance(error, KeyboardInterrupt)
                     early = time.ticks_diff(time.ticks_ms(), start) < _WINDOW_MS
-                    if interrupted and first and early and typing():
+                    if isinstance(error, KeyboardInterrupt) and first and early and typing():
                         return
                     sys.print_exception(error)
                 first = False
                 time.sleep_ms(500)
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
-            first = False
+            pass
 
 
 forever()

@@ -33,28 +33,29 @@ _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 def _text(text):
     # As MQTT writes it: two bytes of length, then UTF-8.
-    if not isinstance(text, bytes):
-        text = text.encode()
+    text = text.encode()
     return len(text).to_bytes(2, "big") + text
 
 
-def _frame(kind, body):
-    # A packet: kind, length of the rest in 7 bits a byte, the rest (under 16 KB here).
-    size = len(body)
+def _frame(kind, body, more=0):
+    # A packet: kind, length of the rest in 7 bits a byte, the rest (under 16 KB here) but for
+    # `more` bytes that the caller sends himself.
+    size = len(body) + more
     return bytes((kind, size) if size < 128 else (kind, size & 127 | 128, size >> 7)) + body
 
 
 class Mqtt:
     """The connection to the broker.
 
-    s: the settings. resolve: async, host -> dotted address, or
-    OSError. value: what of the plug (see _TOPICS) -> text, or None if there is nothing to tell.
-    command: is called with "ON" "OFF" "PERMON" "FORCEOFF". connected: the broker has let us in.
+    s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
+    (see _TOPICS) -> text, or None if there is nothing to tell. command: is called with "ON" "OFF"
+    "PERMON" "FORCEOFF". connected: the broker has let us in. Whoever enters a state adds its name
+    to the tuple `news`, so that it is published however soon the next one follows.
     """
 
     connected = False
     address = ""  # where the broker was last
-    news = ()  # states entered and not yet published: the next may follow soon
+    news = ()
 
     def __init__(self, s, resolve, value, command):
         self.s = s
@@ -70,6 +71,7 @@ class Mqtt:
         self.word = self.error = self.since = None  # command, complaint, and when the burst began
         self.answer = b""  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
+        self.news = self.news[-4:]  # a broker may be away for weeks
         flags = 0x26  # a clean session, a will that is retained
         body = _text("octoplugout-" + s.id) + _text(self._topic("/status")) + _text("offline")
         if s.mqtt_user:
@@ -193,12 +195,16 @@ class Mqtt:
                 due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
                 sent[_UNDUE:] = [-1] * (_COUNT - _UNDUE)
             # One topic a turn, and the next only when this one has gone out.
+            text = None
             if self.clear:
                 self.clear = False
-                out += self._publish("/switch", b"-", True)
+                below = "/switch"
+                text = kind = "-"
             elif self.error and self.since is None:
-                out += self._publish("/error", self.error, False)
+                below = "/error"
+                text = self.error
                 self.error = None
+                kind = "t"
             else:
                 if self.news:  # then at once what follows from it
                     at = _STATE_AT
@@ -215,17 +221,18 @@ class Mqtt:
                         mark = 0
                         for c in text.encode():
                             mark = (mark * 33 ^ c) & 0xFFFFFF
-                        if mark != sent[i]:
+                        if mark == sent[i]:
+                            text = None
+                        else:
                             sent[i] = mark
-                            out += self._publish(below, text, kind != "t")
                 i = (i + 1) % _COUNT
                 at = end + 1 if i else 0
+            if text is not None:
+                text = text.encode()
+                out += _frame(0x30 if kind == "t" else 0x31, _text(self._topic(below)), len(text))
             await self.wire.send(out, _ANSWER_MS)
-
-    def _publish(self, below, text, retain):
-        if not isinstance(text, bytes):
-            text = text.encode()
-        return _frame(0x31 if retain else 0x30, _text(self._topic(below)) + text)
+            if text:
+                await self.wire.send(text, _ANSWER_MS)
 
     def _topic(self, below):
         topics = self.s.topics

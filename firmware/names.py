@@ -104,7 +104,12 @@ def _address(packet, wanted):
             at += 10
             if name == wanted and packet[at - 7] == 1:  # class IN, whatever mDNS's top bit
                 if kind == 1 and size == 4:
-                    return "%d.%d.%d.%d" % tuple(packet[at : at + 4])
+                    return "%d.%d.%d.%d" % (
+                        packet[at],
+                        packet[at + 1],
+                        packet[at + 2],
+                        packet[at + 3],
+                    )
                 if kind == 5:
                     wanted = _name(packet, at)[0]
                     break

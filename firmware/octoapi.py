@@ -21,10 +21,8 @@ _FLAGS = b"/operational/ready/printing/paused/pausing/resuming/finishing/cancell
 _UNTOLD = const(-2)
 _READY = const(12)
 _ERROR = const(99)
-_HEAD = (
-    "%s HTTP/1.1\r\nHost: %s:%d\r\nX-Api-Key: %s\r\nConnection: close\r\n"
-    "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-)
+_HOST = " HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\nX-Api-Key: "
+_TYPE = "\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 def scan(it):
@@ -225,7 +223,11 @@ class OctoApi:
             if status:
                 problem = "not OctoPrint: HTTP %d" % status
             elif not problem:
-                problem = "OctoPrint is " + pi.lower()
+                problem = "no answer"
+                if pi == "REFUSED":
+                    problem = "OctoPrint does not run"
+                elif pi == "BUSY":
+                    problem = "OctoPrint hangs or is starting"
         if lost or pi == "REFUSED":
             self._known = 0  # nobody holds the connection to the printer
         if not self.online():
@@ -278,7 +280,9 @@ class OctoApi:
             await wire.open(address, port, ms)
             if what:
                 end = ticks_add(ticks_ms(), _ANSWER_MS)
-                head = _HEAD % (what, s.octoprint_host, port, s.octoprint_api_key, len(body))
+                head = what + _HOST % (s.octoprint_host, port)
+                await wire.send(head.encode(), _ANSWER_MS)  # in two parts: half the heap
+                head = s.octoprint_api_key + _TYPE % len(body)
                 await wire.send(head.encode() + body, _ANSWER_MS)
                 self._sent = True
                 window = memoryview(bytearray(_WINDOW))

@@ -179,7 +179,7 @@ class Plug:
             return
         self._hurry = True
         if self.mqtt:
-            self.mqtt.news += (machine.state,)
+            self.mqtt.news = self.mqtt.news[-4:] + (machine.state,)
         if alias in _TOLD:
             self._say = alias
         if alias not in ("Asking", "Cooling"):
