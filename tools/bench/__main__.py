@@ -19,7 +19,7 @@ import build
 import fetch
 from env import EnvError
 
-from . import delivery, heap, modules, netns, report, size, stall
+from . import delivery, heap, house, modules, netns, report, size, stall
 
 PARTS = "heap size stall button load off".split()
 
@@ -70,6 +70,12 @@ def measured(given, built):
         ):
             if part in parts:
                 done(part, rows)
+    if "stall" in parts:
+        done("steps", house.steps())
+    if "load" in parts:
+        done("load", house.load())
+    if "off" in parts:
+        done("off", house.off())
     return tables
 
 

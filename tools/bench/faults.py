@@ -1,4 +1,4 @@
-"""What OctoPrint's port and the broker's can do wrong: each a handler for plant.Http or plant.Broker."""
+"""What OctoPrint and the broker can do wrong: each a handler for plant.Http or plant.Broker."""
 
 import asyncio
 import os
@@ -24,6 +24,8 @@ async def drip(reader, writer):
     for byte in http(200, printer()):
         writer.write(bytes([byte]))
         await asyncio.sleep(0.2)
+        if writer.is_closing() or reader.at_eof():
+            break
 
 
 async def half(reader, writer):

@@ -155,7 +155,7 @@ async def smallest(of, work, names, low, high, step, wide=8):
 
 
 class Moments:
-    """Used, free and largest block in bytes, as the probe prints them, by what the plug is doing."""
+    """Used, free and largest block in bytes, as the probe prints them, by what is going on."""
 
     def __init__(self):
         self.seen = {}

@@ -1,4 +1,4 @@
-"""What the plug under measurement meets: OctoPrint's answers, a broker, a name server; and the plug.
+"""What the plug under measurement meets: OctoPrint, a broker, a name server; and the plug.
 
 All of it lives in one CPython process; the plug is a process of MicroPython. The broker and the
 HTTP server count everything, and do what a measurement tells them, at the moment it tells them.
@@ -21,7 +21,7 @@ _FLAGS = (
 
 def printer(actual=21.3, target=0.0, printing=False):
     """The body of an answer to GET /api/printer, 578 bytes with both heaters cold."""
-    flags = dict.fromkeys([*_FLAGS.split(), "sdReady"], False)
+    flags = dict.fromkeys([*_FLAGS.split(), "resuming", "sdReady"], False)
     flags["operational"] = flags["sdReady"] = True
     flags["ready"], flags["printing"] = not printing, printing
     answer = {
@@ -41,7 +41,8 @@ def http(status, body=b"", reason="OK", kind="application/json"):
         f"HTTP/1.1 {status} {reason}\r\nContent-Length: {len(body)}\r\nContent-Type: {kind}\r\n"
         "Cache-Control: no-cache, no-store, must-revalidate, post-check=0, pre-check=0\r\n"
         "Pragma: no-cache\r\nExpires: -1\r\nX-Robots-Tag: noindex, nofollow, noimageindex\r\n"
-        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: sameorigin\r\nConnection: close\r\n\r\n"
+        "X-Content-Type-Options: nosniff\r\nX-Frame-Options: sameorigin\r\n"
+        "Connection: close\r\n\r\n"
     )
     return head.encode() + body
 
@@ -238,13 +239,15 @@ class Names(asyncio.DatagramProtocol):
 
 class Plug:
     """The firmware, running under MicroPython. `lines`: (seconds, text) of all it has printed.
+    `files`: {name: text} of what else is on its flash.
 
     said: called with every line. trouble: the first line that must not be there, or "".
     """
 
-    def __init__(self, of, heap, config, shims="bare", start=delivery.START, said=None):
+    def __init__(self, of, heap, config, shims="bare", start=delivery.START, said=None, files=()):
         self.of, self.heap, self.shims, self.start_code = of, heap, shims, start
         self.config, self.said = config, said
+        self.files = dict(files)
         self.lines = []
         self.trouble = ""
         self.process = None
@@ -253,6 +256,8 @@ class Plug:
         self.folder = delivery.flash(self.of, self.shims)
         self.root = Path(self.folder.name)
         (self.root / "config.json").write_text(written(self.config))
+        for name, text in self.files.items():
+            (self.root / name).write_text(text)
         self.process = await asyncio.create_subprocess_exec(
             *delivery.command(self.of, self.heap, self.start_code),
             cwd=self.root,

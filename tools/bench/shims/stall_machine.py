@@ -42,12 +42,12 @@ def _save():
     global _saves
     _saves += 1
     if _saves % 3 == 0:
-        plug = sys.modules["plug"]
-        wrong = plug.settings.save(
-            {"cool_below_c": 40 + _saves % 10, "hostname": "plug%d" % _saves}
-        )
-        plug.current.reload = True
-        print("saved", wrong)
+        import settings
+
+        changes = {"cool_below_c": 40 + _saves % 10, "hostname": "plug%d" % _saves}
+        print("saved", settings.save(changes))
+        del sys.modules["settings"]
+        sys.modules["plug"].current.changes = changes
 
 
 def _button():
