@@ -6,15 +6,19 @@ import os
 import socket
 import struct
 import sys
+import time
 
 # What MicroPython still calls by its old names, umqtt.simple does too.
 for old, module in (("usocket", socket), ("ustruct", struct), ("ubinascii", binascii)):
     sys.modules.setdefault(old, module)
 
+from umqtt import simple  # noqa: F401
+
 
 class Settings:
     """The settings that the network modules use, at their defaults but for what is given."""
 
+    id = "abcdef"
     octoprint_host = "127.0.0.1"
     octoprint_port = 80
     octoprint_api_key = "K3Y"
@@ -51,8 +55,8 @@ class Server:
         self.tasks.add(asyncio.current_task())
         try:
             await self.play(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the end of the test; asyncio would log a cancellation as a fault
         finally:
             writer.close()
 
@@ -119,6 +123,13 @@ def open_files():
     return len(os.listdir("/proc/self/fd"))
 
 
+async def later(seconds):
+    """Let virtual time pass, in steps of 50 ms, and the real time the kernel takes for bytes."""
+    for _ in range(max(1, round(seconds / 0.05))):
+        time.sleep(0.0002)
+        await asyncio.sleep(0.05)
+
+
 async def dotted(host):
     """Stands for the resolver where every host is an address already."""
     return host
@@ -137,6 +148,9 @@ class Line:
         pass
 
     async def readinto(self, buf, ms):
+        return self.read_now(buf)
+
+    def read_now(self, buf):
         size = min(self.step or len(buf), len(buf), len(self.data) - self.at)
         buf[:size] = self.data[self.at : self.at + size]
         self.at += size
@@ -153,3 +167,105 @@ def at_once(coroutine):
     except StopIteration as end:
         return end.value
     raise AssertionError("it waits")
+
+
+class Broker(Server):
+    """An MQTT broker that keeps the packets it gets, as (time, first byte, rest), in `packets`.
+
+    welcome: sent for a CONNECT. subscribed: the answer to a SUBSCRIBE, after the two bytes of its
+    number. pongs: whether it answers pings. later: bytes sent once the plug has subscribed.
+    """
+
+    def __init__(self, welcome=b"\x20\2\0\0", subscribed=b"\1", pongs=True, later=b"", mute=False):
+        super().__init__(self._play)
+        self.welcome, self.subscribed, self.pongs = welcome, subscribed, pongs
+        self.later, self.mute = later, mute
+        self.packets = []
+        self.raw = b""
+
+    async def _play(self, reader, writer):
+        self.writer = writer
+        loop = asyncio.get_running_loop()
+        while True:
+            head = await reader.readexactly(1)
+            size = shift = 0
+            length = b""
+            while not length or length[-1] & 128:
+                length += await reader.readexactly(1)
+                size |= (length[-1] & 127) << shift
+                shift += 7
+            body = await reader.readexactly(size)
+            self.packets.append((loop.time(), head[0], body))
+            self.raw += head + length + body
+            if self.mute:
+                continue
+            if head == b"\x10":
+                writer.write(self.welcome)
+            elif head == b"\x82":
+                writer.write(b"\x90\3" + body[:2] + self.subscribed + self.later)
+            elif head == b"\xc0" and self.pongs:
+                writer.write(b"\xd0\0")
+
+    def of(self, kind):
+        """The bodies of the packets whose first byte is `kind`."""
+        return [body for _, first, body in self.packets if first == kind]
+
+    @property
+    def published(self):
+        """[(sub-topic, text, retained)] in order."""
+        found = []
+        for _, first, body in self.packets:
+            if first >> 4 == 3:
+                end = 2 + int.from_bytes(body[:2], "big")
+                found.append((body[2:end].decode()[18:], body[end:].decode(), bool(first & 1)))
+        return found
+
+    def send(self, data):
+        self.writer.write(data)
+
+    def command(self, text, qos=1, retained=False):
+        """A message on /switch, as the broker passes it on."""
+        text = text if isinstance(text, bytes) else text.encode()
+        body = b"\0\x19octoplugout/abcdef/switch" + b"\0\x07"[: 2 * qos] + text
+        size = len(body)
+        length = b""
+        while not length or size:
+            length += bytes((size & 127 | (size > 127) << 7,))
+            size >>= 7
+        self.send(bytes((0x30 | qos << 1 | retained,)) + length + body)
+
+
+class Starved(Exception):
+    """The library wants to read more than the tape holds."""
+
+
+class Tape:
+    """Stands in for umqtt.simple's `socket` module and for its socket.
+
+    What the library writes collects in `out`; it reads `answer`, and when that is used up, where
+    on a real socket it would wait, it gets Starved.
+    """
+
+    def __init__(self, answer=b""):
+        self.out, self.answer = b"", answer
+
+    def socket(self):
+        return self
+
+    def getaddrinfo(self, host, port):
+        return ((None,),)
+
+    def connect(self, address):
+        pass
+
+    setblocking = connect
+
+    def write(self, data, n=None):
+        data = data.encode() if isinstance(data, str) else data
+        self.out += data if n is None else data[:n]
+
+    def read(self, n):
+        if n and not self.answer:
+            raise Starved
+        data, self.answer = self.answer[:n], self.answer[n:]
+        return data
