@@ -6,7 +6,6 @@ import math
 import os
 from pathlib import Path
 
-import looptime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -723,4 +722,43 @@ async def test_micropython_reads_the_same_as_urequests_on_the_same_server(microp
     ]
 
 
-assert looptime  # its marker makes a test run on virtual time
+# --- the real thing ----------------------------------------------------------------------------
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ("octoprint", "octoprint_2"))
+async def test_a_real_octoprint_says_what_it_is_evidence_of(version, request):
+    server = request.getfixturevalue(version)
+    api = octo(server.port, octoprint_api_key=server.key)
+    pi, printing, hottest, target, lost = await api.poll()
+    assert (pi, printing, target, lost) == ("UP", False, 0, False) and 10 < hottest < 40
+    assert (api.problem, api.print_state, api.tool) == ("", "Operational", hottest)
+    assert await api.say('a "b"')
+    await asyncio.to_thread(server.print, *["G4 P200"] * 300)
+    assert (await api.poll())[1] is True
+    await api.job()
+    assert api.job_state == "Printing" and 0 <= api.progress <= 100
+    await asyncio.to_thread(server.pause)
+    assert (await api.poll())[1] is True
+    await asyncio.to_thread(server.cancel)
+    await asyncio.to_thread(server.wait_flag, "ready")
+    await asyncio.to_thread(server.disconnect)
+    assert await api.poll() == ("UP", None, None, None, True)
+    api.s.octoprint_api_key = "wrong"
+    assert await api.poll() == ("UP", None, None, None, False)
+    assert api.problem == "API key refused"
+    assert await api.shutdown() == "REFUSED_ASK"
+    api.s.octoprint_api_key = server.user_key
+    assert await api.shutdown() == "REFUSED_ASK"
+    assert api.problem == "API key may not shut down" and not server.shutdown_asked
+    server.ends_on_shutdown = False
+    api.s.octoprint_api_key = server.key
+    assert await api.shutdown() == "ACCEPTED"
+    await asyncio.sleep(1)
+    assert server.shutdown_asked == 1
+    server.hang()
+    assert await api.poll() == ("BUSY", *NOTHING)
+    assert await api.shutdown() == "ASKED"
+    server.kill()
+    assert await api.poll() == ("REFUSED", *NOTHING)
