@@ -65,6 +65,16 @@ async def test_a_job_is_printed_with_the_plugs_own_beat(tmp_path):
 
 
 @virtual
+async def test_a_pi_that_boots_is_no_trouble_with_the_wifi(tmp_path):
+    async with House(tmp_path) as house:
+        house.pi.boot_s = 60.0
+        await house.until("Connected", 100)
+        reasons = [text for _, text in house.reasons if "WiFi" in text]
+        assert not reasons
+        assert house.reasons[0][1] == "looking for OctoPrint"
+
+
+@virtual
 async def test_a_short_job_does_not_switch_off(tmp_path):
     async with House(tmp_path, booted=True) as house:
         await house.print_part(120)
@@ -381,7 +391,8 @@ async def test_without_wifi_nothing_is_switched_and_the_reason_says_so(tmp_path,
         await house.pause(3600)
         on_all_along(house)
         assert house.state == state
-        assert house.reason == "no WiFi: waiting, nothing is switched"
+        assert "nothing is switched" in house.reason
+        assert "no WiFi" in house.reason
 
 
 # --- how the Pi halts ---------------------------------------------------------------------------
@@ -450,7 +461,7 @@ async def test_a_revoked_key_switches_nothing_and_is_told(tmp_path, state):
         await house.reach(state)
         await house.pause(3600)
         on_all_along(house)
-        assert "API key refused" in house.reason or "shutdown refused" in house.reason
+        assert "API key" in house.reason
         house.pi.octoprint.accept_key(True)
         if state in ("Connected", "Started"):
             await house.pause(60)
@@ -467,15 +478,16 @@ async def test_a_key_without_system_is_told_on_every_way_and_asked_ever_less(tmp
         await house.reach("Asking")
         asking = house.plug.machine.led
         await house.pause(20)
-        assert house.reason == "shutdown refused: API key may not shut down"
+        assert "API key may not shut down" in house.reason
         assert house.plug.machine.led != asking
-        assert "shutdown refused: API key may not shut down" in house.told
+        told = [text for text in house.told if "API key may not shut down" in text]
+        assert len(told) == 1
         await house.pause(3600 - 20)
         on_all_along(house)
         # 5, 10, 20 … 300 s: six on the way, then one every five minutes
         assert 12 <= house.asked() <= 20
         assert house.state == "Asking"
-        assert house.told.count("shutdown refused: API key may not shut down") == 1
+        assert len(house.told) == len(set(house.told))  # told once, not at every try
         house.pi.octoprint.keys[WEAK_KEY][1].append("SYSTEM")
         await house.until("Relay_off", 500)
         off_in_the_end(house)
@@ -488,7 +500,7 @@ async def test_no_shutdown_command_in_octoprint_is_told(tmp_path):
         await house.reach("Asking")
         await house.pause(600)
         on_all_along(house)
-        assert house.reason == "shutdown refused: shutdown refused: HTTP 404"
+        assert "HTTP 404" in house.reason
 
 
 # --- off, by hand and by command ----------------------------------------------------------------

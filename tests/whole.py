@@ -12,6 +12,7 @@ import math
 import os
 import runpy
 import selectors
+import socket
 import sys
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import plug
 import simulator.hardware
 import wire
 from simulator.broker import Broker
-from simulator.hardware import chip
+from simulator.hardware import air, chip
 from simulator.octoprint import GOOD_KEY, WEAK_KEY
 from simulator.pi import BOOTING, HALTED, OFF, UP, Pi
 
@@ -34,6 +35,23 @@ FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 # The firmware's parts that open sockets; they feel whether the chip has WiFi.
 _NETWORKERS = (wire, names)
 _PARTS = (board, mqtt, octoapi, plug)
+
+
+class Prompt:
+    """Stands for the firmware's `socket`: the chip's air, and no Nagle.
+
+    The kernel would hold small packets back for 40 ms of its own time: an hour in here.
+    """
+
+    def __getattr__(self, name):
+        return getattr(air, name)
+
+    @staticmethod
+    def socket(*kind):
+        made = air.socket(*kind)
+        if not kind or kind[1] == socket.SOCK_STREAM:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -93,6 +111,10 @@ def virtual(test):
     return run
 
 
+def _of_the_plug(task):
+    return task.get_coro().cr_code.co_filename.startswith(str(FIRMWARE))
+
+
 class House:
     """A plug with a Pi and its printer on it. `async with House(folder, …)`.
 
@@ -118,7 +140,8 @@ class House:
         self._cwd = os.getcwd()
         os.chdir(self.folder)
         simulator.hardware.start_ticks(1000)
-        simulator.hardware.through_air(*_NETWORKERS)
+        for module in _NETWORKERS:
+            module.socket = Prompt()
         chip.reset()
         if not self.on:
             chip.power(False)
@@ -126,7 +149,16 @@ class House:
         self.pi.open()
         self.printer = self.pi.printer
         self.wifi = chip.wifi
-        self.configure(**self.given)
+        settings = {
+            "wifi_ssid": "workshop",
+            "wifi_password": "any will do",
+            "octoprint_host": "127.0.0.1",
+            "octoprint_port": self.pi.octoprint.port,
+            "octoprint_api_key": GOOD_KEY,
+            "probe_port": self.pi.probe.port,
+            "led_version": False,
+        }
+        (self.folder / "config.json").write_text(json.dumps(settings | self.given))
         if self.broker:
             await self.broker.start()
             self.configure(mqtt_host="127.0.0.1", mqtt_port=self.broker.port)
@@ -154,16 +186,7 @@ class House:
     def configure(self, **given):
         """Write settings into config.json, as if flashed."""
         path = self.folder / "config.json"
-        values = json.loads(path.read_text()) if path.exists() else {
-            "wifi_ssid": "workshop",
-            "wifi_password": "any will do",
-            "octoprint_host": "127.0.0.1",
-            "octoprint_port": self.pi.octoprint.port,
-            "octoprint_api_key": GOOD_KEY,
-            "probe_port": self.pi.probe.port,
-            "led_version": False,
-        }
-        path.write_text(json.dumps(values | given))
+        path.write_text(json.dumps(json.loads(path.read_text()) | given))
 
     def boot(self):
         """Run boot.py as the chip does after every reset."""
@@ -199,7 +222,7 @@ class House:
 
     async def kill(self):
         """The plug's program ends; pins and RTC memory stay as they are."""
-        tasks = [t for t in [self.task, *getattr(self.plug, "_tasks", ())] if t]
+        tasks = [task for task in asyncio.all_tasks() if _of_the_plug(task)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -368,6 +391,16 @@ class House:
                 return
         if state != "Waiting":
             await self.until(state, 600)
+
+
+def tasks_of_the_plug():
+    """The plug's tasks by name: the loop's is "loop", the others are named after their work."""
+    found = {}
+    for task in asyncio.all_tasks():
+        if _of_the_plug(task):
+            names = task.get_coro().cr_frame.f_locals
+            found[names["work"].__name__ if "work" in names else "loop"] = task
+    return found
 
 
 def modules():
