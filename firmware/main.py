@@ -10,67 +10,53 @@ import gc
 import sys
 import time
 
-_WINDOW_MS = 3000  # plug.py switches Ctrl-C off when this is over
-_TYPING_MS = 1000
+WINDOW_MS = 3000  # plug.py switches Ctrl-C off when this is over
 
 
-def typing():
+def typing(error):
     # After Ctrl-C mpremote sends Ctrl-A at once; it is left for the REPL to read.
-    try:
+    if isinstance(error, KeyboardInterrupt) and time.ticks_ms() < WINDOW_MS:
         import select
 
         poll = select.poll()
         poll.register(sys.stdin, select.POLLIN)
-        return bool(poll.poll(_TYPING_MS))
-    except Exception:
-        return False
-
-
-def slot():
-    # The folder that holds the modules.
-    try:
-        with open("slot") as file:
-            return "b" if file.read(1) == "b" else "a"
-    except OSError:
-        return "a"
-
-
-def once(first):
-    before = set(sys.modules)
-    try:
-        if first:
-            # Small garbage is swept often; left to itself it would break up the heap.
-            gc.threshold(2048)
-            path = slot()
-            if path not in sys.path:
-                sys.path.insert(0, path)
-        import plug
-
-        plug.run(first)
-    finally:
-        for name in set(sys.modules) - before:
-            del sys.modules[name]
-        gc.collect()
+        return poll.poll(1000)
 
 
 def forever():
-    start = None
     first = True
+    before = ()
     while True:
         try:
             while True:
                 try:
-                    start = start or time.ticks_ms()
-                    once(first)
+                    if not before:
+                        # Small garbage is swept often; left to itself it would break up the heap.
+                        gc.threshold(2048)
+                        path = "a"
+                        try:
+                            with open("slot") as file:
+                                path = "b" if file.read(1) == "b" else "a"
+                        except OSError:
+                            pass
+                        sys.path.insert(0, path)
+                        before = set(sys.modules)
+                    import plug
+
+                    plug.run(first)
                 except BaseException as error:
-                    early = time.ticks_diff(time.ticks_ms(), start) < _WINDOW_MS
-                    if isinstance(error, KeyboardInterrupt) and first and early and typing():
-                        return
+                    if first and typing(error):
+                        break
                     sys.print_exception(error)
                 first = False
+                plug = None
+                for name in set(sys.modules) - before:
+                    del sys.modules[name]
+                gc.collect()
                 time.sleep_ms(500)
+            break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
-            pass
+            first = False
 
 
 forever()

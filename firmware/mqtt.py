@@ -79,18 +79,17 @@ class Mqtt:
             body += _text(s.mqtt_user) + _text(s.mqtt_password)
         body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
         try:
-            try:
-                self.address = await self.resolve(s.mqtt_host)
-            except OSError:
-                if not self.address:
-                    raise
-            await wire.open(self.address, s.mqtt_port, _ANSWER_MS)
+            # An address that let us in is tried first: finding one takes heap.
+            address = self.address or await self.resolve(s.mqtt_host)
+            self.address = ""
+            await wire.open(address, s.mqtt_port, _ANSWER_MS)
             await wire.send(_frame(0x10, body), _ANSWER_MS)
             await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
             if await self._packet() not in (b"\x20\0\0", b"\x20\1\0"):
                 raise OSError("broker refuses")
             body = b"\0\1" + _text(self._topic("/switch")) + b"\1"
             await wire.send(_frame(0x82, body), _ANSWER_MS)
+            self.address = address
             self.connected = True
             await self._serve()
         finally:

@@ -286,5 +286,9 @@ class Plug:
 def run(first=True):
     """Run the plug until something ends it. Raises whatever that was."""
     global current
-    current = Plug(first)
-    asyncio.run(current.run())
+    current = plug = Plug(first)
+    if sys.implementation.name == "micropython":
+        # What is called once is let go; a restart in place loads everything anew.
+        for part in plug, plug.board, plug.machine, plug.octo, plug.gestures:
+            del type(part).__init__
+    asyncio.run(plug.run())
