@@ -3,13 +3,14 @@
 The model is Debian's i386 build: its objects are as large as the ESP8266's, its heap as small as
 -X heapsize says.
 
-    1mb   stock 1 MB image: ours and asyncio as .mpy in a folder; 36k, not the 38k of the plug,
-          because asyncio's names stand in this build's ROM and not in the plug's image
-    2mb   stock 2 MB image: asyncio frozen, ours as .mpy in a folder; 38k
+    1mb   stock 1 MB image: ours as .mpy in a folder; 36k, not the 38k of the plug, because some
+          names stand in this build's ROM and not in the plug's image
+    2mb   stock 2 MB image: ours as .mpy in a folder; 38k
     rom   ours in ROMFS or frozen, run in place; 38k; the ROMFS image sits in the heap here and in
           flash there, so its size is added to the heap
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import build
 import fetch
+import pack
 
 K = 1024
 
@@ -89,6 +91,16 @@ def _romfs(folder, image):
         raise build.BuildError(done.stdout + done.stderr)
 
 
+def compile_beside(source, target):
+    """Compiles a file that is no part of the firmware but uses its modules, by the short names that
+    they have on the plug."""
+    ours = [path for path in build.FIRMWARE.glob("*.py") if path.name not in build.ENTRY]
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in ours}
+    public = pack.public_names(texts, build._foreign())
+    change = functools.partial(pack.pack, public=public)
+    return build.compile_mpy(Path(source), Path(target), 3, change)
+
+
 def flash(delivery, shims="bare"):
     """A temporary folder as the plug's file system, with the shims of that kind beside it."""
     here = tempfile.TemporaryDirectory(prefix="octoplugout-bench-")
@@ -115,10 +127,15 @@ def environment(delivery, **more):
     return dict(os.environ, MICROPYPATH=delivery.path, HOME="/nonexistent", **more)
 
 
-def run(delivery, code, heap=200 * K, shims="bare", config="{}", seconds=60):
-    """Runs `code` in a flash of that delivery; what it prints. RuntimeError if it fails."""
+def run(delivery, code, heap=200 * K, shims="bare", config="{}", seconds=60, files=()):
+    """Runs `code` in a flash of that delivery; what it prints. RuntimeError if it fails.
+
+    files: {name: bytes} of what else is on the flash.
+    """
     with flash(delivery, shims) as root:
         (Path(root) / "config.json").write_text(config)
+        for name, data in dict(files).items():
+            (Path(root) / name).write_bytes(data)
         done = subprocess.run(
             command(delivery, heap, code),
             cwd=root,

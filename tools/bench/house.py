@@ -1,5 +1,5 @@
 """Load on OctoPrint, time to off, and the work between two awaits: the real firmware on CPython,
-with a virtual chip, Pi and printer, on virtual time, so that hours take seconds and figures repeat.
+with a virtual chip, Pi and printer, on virtual time, so that hours take seconds.
 """
 
 import asyncio
@@ -37,10 +37,7 @@ def in_house(test):
 
         @whole.virtual
         async def inside():
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                contextlib.redirect_stdout(io.StringIO()),
-            ):
+            with tempfile.TemporaryDirectory() as folder:
                 async with whole.House(folder, **given) as house:
                     result.append(await test(house, *args))
 
