@@ -53,7 +53,7 @@ ASKING = "shutting_down_PI"
 COUNTDOWN = "delayed_powering_relay_off"
 GOING = "going_down"
 
-HANGS = "OctoPrint is busy"  # what it tells when a connection is accepted and nothing comes
+HANGS = "OctoPrint hangs"  # what it tells when a connection is accepted and nothing comes
 
 PATIENCE = 60  # seconds until a wait gives up; far more than anything takes
 

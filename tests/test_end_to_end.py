@@ -6,6 +6,7 @@ not open when it must not, and the plug tells what it is waiting for.
 """
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -167,15 +168,15 @@ def test_wifi_lost_at_every_stage_of_a_job_never_opens_the_relay(house):
         plug.wifi(True)
 
     outage(CONNECTED)
-    octoprint.job(12, tool=JOB_C)
-    outage(STARTED) if plug.state == STARTED else None
+    octoprint.job(9, tool=JOB_C)
+    outage(STARTED)
     outage(ARMED)
     outage(COOLING)
     plug.reach(COUNTDOWN)
     plug.wifi(False)
     plug.tells("no WiFi")
     wait_until(lambda: plug.pi.halted, "the Pi to halt")
-    stays_on(plug, 6, COUNTDOWN)  # silent, but that may be the missing WiFi
+    stays_on(plug, 4, COUNTDOWN)  # silent, but that may be the missing WiFi
     plug.wifi(True)
     plug.tells("Pi silent")
     plug.reach(OFF)
@@ -356,3 +357,17 @@ def test_a_plug_whose_python_dies_is_told_of_and_goes_on_without_moving_the_rela
     watcher.wait(f"{ROOT}/mode", "FORCEOFF")
     watcher.wait(f"{ROOT}/plugstate", OFF)
     assert not plug.relay
+
+
+def test_the_documented_job_is_a_whole_one():
+    text = (Path(__file__).parent.parent / "docs/a-job.md").read_text()
+    lines = [line.split() for line in text.split("\n") if line.startswith("  ")]
+    told = {}
+    for words in lines:
+        if len(words) > 2:
+            told.setdefault(words[1], []).append(words[2])
+    assert told["/plugstate"] == JOB
+    assert told["/relay"] == ["ON", "OFF"]
+    assert told["/status"] == ["online", "offline"]
+    assert told["/mode"] == ["ON", "OFF"]
+    assert "Paused" in told["/state/printstate"]

@@ -8,8 +8,10 @@ mosquitto that carries the messages. Only the chip is virtual.
 """
 
 import contextlib
+import re
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -39,12 +41,12 @@ SETTINGS = {
     "shutdown_max_s": 60,
     "pi_down_s": 5,
     "wifi_settle_s": 3,
-    "mqtt_report_s": 30,
+    "mqtt_report_s": 10,
     "mqtt_keepalive_s": 30,
     "mqtt_topic": TOPIC,
 }
 
-# A step begins where its state is published. {of}: what the settings above say, and the defaults.
+# A step begins where its state is published. Names in braces are settings.
 STEPS = {
     e2e.WAITING: (
         "The plug is on and looks for OctoPrint",
@@ -105,10 +107,11 @@ was captured by
 
 from the real firmware on 32-bit MicroPython, a real OctoPrint {version} with its virtual printer,
 and a real mosquitto. The job prints at {job} °C for some seconds, is paused once, and times are
-short; with the settings of a fresh plug the same happens more slowly. Lines that only repeat
-temperatures or the job's progress are left out where `…` says how many.
+short; with the settings of a fresh plug the same happens more slowly. Where `…` stands, lines like
+those around it, in which only numbers differ, are left out.
 
-`{topic}` stands before every topic; `ab128a` are the last six digits of the plug's MAC address.
+`{topic}` stands before every topic; `ab128a` are the last six digits of the plug's MAC
+address.
 """
 
 TAIL = """
@@ -175,24 +178,24 @@ def run():
 
 
 def shortened(messages):
-    """The lines of one step, runs of mere numbers cut down to their first and last few."""
-    lines, idle = [], []
+    """The lines of one step; of many in a row that only repeat or count, the first and last."""
+    lines, repeats, seen = [], [], set()
 
     def flush():
-        if len(idle) > 8:
-            left = f"{'…':>8}  {len(idle) - 6} more like these"
-            lines.extend([*idle[:4], left, *idle[-2:]])
-        else:
-            lines.extend(idle)
-        idle.clear()
+        if len(repeats) > 6:
+            repeats[2:-2] = [f"{'…':>7}  {len(repeats) - 4} more like these"]
+        lines.extend(repeats)
+        repeats.clear()
 
     for at, topic, payload in messages:
         line = f"{at:7.1f}  {topic:<20} {payload}".rstrip()
-        if topic.startswith(("/state/", "/job/")) and payload not in ("Paused", "Operational"):
-            idle.append(line)
+        kind = topic, re.sub(r"[0-9.]+", "0", payload)
+        if kind in seen:
+            repeats.append(line)
         else:
             flush()
             lines.append(line)
+            seen.add(kind)
     flush()
     return lines
 
@@ -210,7 +213,8 @@ def document(messages):
     for number, step in enumerate(steps, 1):
         state = next(payload for _, topic, payload in step if topic == "/plugstate")
         title, text = STEPS[state]
-        parts.append(f"\n## {number}. {title}\n\n{text.format(**SETTINGS)}\n")
+        text = textwrap.fill(text.format(**SETTINGS), 99)
+        parts.append(f"\n## {number}. {title}\n\n{text}\n")
         parts.append("\n```\n" + "\n".join(shortened(step)) + "\n```\n")
     parts.append(TAIL)
     parts.append("\n```\n" + "\n".join(shortened(last)) + "\n```\n")
