@@ -8,6 +8,7 @@ import asyncio
 import json
 
 import pytest
+
 from simulator.printer import Heater
 from whole import GOOD_KEY, HALTED, UP, House, chip, virtual
 

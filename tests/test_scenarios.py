@@ -7,11 +7,10 @@ is alive: it never may, but by a person's hand or by what `docs/safety.md` allow
 import asyncio
 
 import pytest
+
 from whole import BOOTING, HALTED, OFF, UP, WEAK_KEY, House, virtual
 
-ON_STATES = (
-    "Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going".split()
-)
+ON_STATES = "Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going".split()
 DONE = "Armed Cooling Asking Countdown Relay_off"
 
 
@@ -597,6 +596,24 @@ async def test_on_before_the_request_stops_it(tmp_path, word, state):
         await house.until(state, 5)
         await house.pause(300)
         on_all_along(house)
+
+
+@pytest.mark.parametrize("word, state", [("ON", "Waiting"), ("SHORT", "Switched_ON")])
+@virtual
+async def test_on_while_the_request_is_under_way_does_not_stay_on_over_a_halted_pi(
+    tmp_path, word, state
+):
+    """It has gone out and OctoPrint has not answered yet; it will, and the Pi will halt."""
+    async with House(tmp_path, booted=True) as house:
+        await house.reach("Cooling")
+        house.pi.octoprint.modes["/api/system"] = "slow"
+        await house.until(lambda: house.asked() == 1, 300)
+        await house.pause(1)
+        house.command(word)
+        await house.until(lambda: house.moves and house.state == state, 200)
+        assert [closed for _, closed in house.moves] == [False, True]
+        assert not house.pi.cuts
+        await house.until(lambda: house.pi.state == UP, 60)
 
 
 @virtual

@@ -300,7 +300,9 @@ class House:
     def published(self, below):
         """Every payload the plug sent to that topic, as text."""
         topic = self.topic(below)
-        return [text.decode() for _, who, name, text, _ in self.broker.log if who and name == topic]
+        return [
+            text.decode() for _, who, name, text, _ in self.broker.log if who and name == topic
+        ]
 
     def asked(self):
         """How often OctoPrint was asked to shut down."""
@@ -316,15 +318,15 @@ class House:
     async def until(self, what, within):
         """Wait for a state (short name) or for `what()` to hold; fails after `within` seconds."""
         end = self.s + within
+        name, holds = "what was waited for", what
         if isinstance(what, str):
-            start = len(self.states) if self.state != what else len(self.states) - 1
             name = what
+            start = len(self.states) if self.state != what else len(self.states) - 1
 
-            def what():
+            def holds():
                 return name in [alias for _, alias in self.states[start:]]
-        else:
-            name = "what was waited for"
-        while not what():
+
+        while not holds():
             if self.s >= end:
                 raise AssertionError(f"{name} did not come in {within} s:\n{self.story()}")
             await asyncio.sleep(0.2)
