@@ -290,5 +290,5 @@ def run(first=True):
     if sys.implementation.name == "micropython":
         # What is called once is let go; a restart in place loads everything anew.
         for part in plug, plug.board, plug.machine, plug.octo, plug.gestures:
-            del type(part).__init__
+            type(part).__init__ = None
     asyncio.run(plug.run())
