@@ -9,16 +9,17 @@ from time import ticks_ms
 def changes(plug):
     """Use `plug.changes`, {key: value} as checked and stored."""
     new = plug.changes
-    plug.changes = None
     for key in new:
         if hasattr(plug.s, key):
             setattr(plug.s, key, new[key])
         if key[:10] == "octoprint_" or key == "probe_port":
             plug.octo.forget()
             plug.machine.forget()
+            plug.machine.turns += 1  # a poll under way counts for nothing
         if key in ("wifi_ssid", "wifi_password", "wifi_country", "hostname"):
             plug.board.join(plug.s, ticks_ms(), True)
         if key[:5] == "mqtt_" or key[:6] == "topic_":
             if plug.tasks[1]:
                 plug.tasks[1].cancel()
             plug.connect()
+    plug.changes = None

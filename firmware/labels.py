@@ -68,7 +68,6 @@ portal_open_s|Portal stays open|s|From the last use
 led_patterns|LED patterns||A line each: state, ms on, ms off
 led_version|Blink the version||At power-on
 led_off|LED stays dark||
-button_lock|Lock the button||Short and long presses do nothing
 messages|Printer display||Six lines: connected, started, armed, cooling, asking, for good. \
 %c cool below, %t now, %w wait
 """,

@@ -162,7 +162,7 @@ class OctoApi:
         self.s = s
         self.resolve = resolve
         self.online = online
-        self._since = None  # ticks_ms when WiFi came; None without WiFi; -1 once that is long ago
+        self.since = None  # ticks_ms when WiFi came; None without WiFi; -1 once that is long ago
         self.forget()
 
     def forget(self):
@@ -188,14 +188,14 @@ class OctoApi:
         self._top = [-99, -99]
         pi = "UNKNOWN"
         if not self.online():
-            self._since = None
+            self.since = None
         else:
             try:
                 pi = await self._look(2000 if quick else 4000, keep)
             except OSError:  # what else can go wrong there is caught
                 problem = "name not found"
             except Exception as error:  # a MemoryError, say: our trouble, and no news of the Pi
-                problem = repr(error)
+                problem = "trouble in the plug: " + type(error).__name__
                 pi = "BUSY"
         status = self._status
         self._fresh = pi == "UP"
@@ -231,16 +231,16 @@ class OctoApi:
         if lost or pi == "REFUSED":
             self._known = 0  # nobody holds the connection to the printer
         if not self.online():
-            self._since = None
+            self.since = None
             problem = "no WiFi"
             pi = "UNKNOWN"
         else:
             now = ticks_ms()
-            if self._since is None:
-                self._since = now
-            if not 0 <= ticks_diff(now, self._since) < self.s.wifi_settle_s * 1000:
-                self._since = -1
-            if self._since >= 0 and pi != "UP":
+            if self.since is None:
+                self.since = now
+            if not 0 <= ticks_diff(now, self.since) < self.s.wifi_settle_s * 1000:
+                self.since = -1
+            if self.since >= 0 and pi != "UP":
                 pi = "UNKNOWN"
         self.problem = problem
         self.print_state = self._text
@@ -268,9 +268,9 @@ class OctoApi:
             what = ""  # the other port is only to show whether the host lives
         return "SILENT"
 
-    async def _ask(self, address, port, what, ms, body=b""):
+    async def _ask(self, address, port, what, ms, body=b"", sent=None):
         # Asks (only connects, if `what` is empty) and returns how many bytes came back. OSError:
-        # no connection, or it was reset before the first byte.
+        # no connection, or it was reset before the first byte. `sent` is called once all is out.
         s = self.s
         self._status = got = 0
         self._flags = _UNTOLD
@@ -285,6 +285,8 @@ class OctoApi:
                 head = s.octoprint_api_key + _TYPE % len(body)
                 await wire.send(head.encode() + body, _ANSWER_MS)
                 self._sent = True
+                if sent:
+                    sent("ASKED")
                 window = memoryview(bytearray(_WINDOW))
                 it = scan(self)
                 next(it)
@@ -306,20 +308,20 @@ class OctoApi:
         self._flags = _UNTOLD  # what came was not whole
         return got
 
-    async def _tell(self, what, body=b""):
+    async def _tell(self, what, body=b"", sent=None):
         # asks the one who answered last; how many bytes came back
         try:
-            return await self._ask(self.address, self.s.octoprint_port, what, 4000, body)
+            return await self._ask(self.address, self.s.octoprint_port, what, 4000, body, sent)
         except OSError:
             return 0
 
-    async def shutdown(self):
-        """Ask OctoPrint to shut its host down.
+    async def shutdown(self, sent=None):
+        """Ask OctoPrint to shut its host down; `sent("ASKED")` is called once the request is out.
 
         "ACCEPTED"; "ASKED": the request went out whole and nothing came back; "REFUSED_ASK": any
         other answer, `problem` says which; None: it did not go out whole.
         """
-        if not await self._tell("POST /api/system/commands/core/shutdown"):
+        if not await self._tell("POST /api/system/commands/core/shutdown", b"", sent):
             return "ASKED" if self._sent else None
         self._refused = ""
         if self._status == 204:

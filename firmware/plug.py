@@ -63,10 +63,11 @@ class Plug:
         self.changes = None  # settings, checked and stored, to be used once nothing is at stake
         self.mqtt = None
         self.connect()
-        self._serial = first
+        self._serial = True
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
         self._polled = self._job_due = self._ask_due = now
+        self._job = ""  # what the printer did when the job was last asked for
         self._ask_wait = 0
         self._say = ""  # what the display is to be told: of a state, or "refused"
         self._told = 0  # the temperature it was told last
@@ -136,6 +137,8 @@ class Plug:
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():
                 tasks[i] = asyncio.create_task(self._keep(self._works[i]))
+        if not self.board.wlan.isconnected():
+            self.octo.since = None  # however short: the Pi may have lost it too
         self.board.join(self.s, now)
 
     async def _keep(self, work):
@@ -210,7 +213,8 @@ class Plug:
             alias = machine.alias
             evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
             if machine.turns != turns or machine.frozen:
-                continue  # the relay has moved meanwhile: what was heard is of another world
+                octo.forget()  # the relay has moved meanwhile: this was heard of another world
+                continue
             machine.note = octo.problem
             now = ticks_ms()
             machine.observe(evidence, now)
@@ -220,7 +224,7 @@ class Plug:
             if machine.ask:
                 if self._ask_wait and ticks_diff(now, self._ask_due) < 0:
                     continue
-                answer = await octo.shutdown()
+                answer = await octo.shutdown(self.post)
                 machine.note = octo.problem
                 if answer == "REFUSED_ASK":
                     if not self._ask_wait:
@@ -229,9 +233,11 @@ class Plug:
                     self._ask_due = ticks_add(ticks_ms(), self._ask_wait)
                 if answer:
                     self.post(answer)
-            elif self.mqtt and machine.pi == "UP" and ticks_diff(now, self._job_due) >= 0:
-                self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
-                await octo.job()
+            elif self.mqtt and machine.pi == "UP":
+                if self._job != octo.print_state or ticks_diff(now, self._job_due) >= 0:
+                    self._job = octo.print_state
+                    self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
+                    await octo.job()
 
     def _text(self):
         # What the printer's display is told; "" for nothing.

@@ -72,7 +72,6 @@ portal_open_s float 1 600 180
 *led_patterns list 0 12
 led_version bool - - true
 *led_off bool - - false
-*button_lock bool - - false
 *messages list 0 6 OctoPlugout 5.0|PRINT started|Poweroff after PRINT|Shutdown at T=%c (now %t)|\
 Poweroff in %ws|NOT monitoring
 """,

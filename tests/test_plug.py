@@ -775,7 +775,7 @@ async def test_led_off_is_dark_but_while_power_may_be_cut(tmp_path):
 
 @virtual
 async def test_a_pattern_of_the_settings_is_used(tmp_path):
-    async with House(tmp_path, booted=True, led_patterns=["Connected 700 300"]) as house:
+    async with House(tmp_path, booted=True, led_patterns=["Waiting_for_print_activity_connected 700 300"]) as house:
         await house.until("Connected", 30)
         house.loop.grain_ms = 10
         await house.pause(1.5)
