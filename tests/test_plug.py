@@ -775,7 +775,9 @@ async def test_led_off_is_dark_but_while_power_may_be_cut(tmp_path):
 
 @virtual
 async def test_a_pattern_of_the_settings_is_used(tmp_path):
-    async with House(tmp_path, booted=True, led_patterns=["Waiting_for_print_activity_connected 700 300"]) as house:
+    async with House(
+        tmp_path, booted=True, led_patterns=["Waiting_for_print_activity_connected 700 300"]
+    ) as house:
         await house.until("Connected", 30)
         house.loop.grain_ms = 10
         await house.pause(1.5)
@@ -1070,6 +1072,68 @@ async def test_a_broken_config_is_a_plug_that_works_without_network(tmp_path):
         assert (tmp_path / "config.bad").exists()
         await house.short()
         assert house.state == "Switched_ON"
+
+
+# --- what a poll is worth -----------------------------------------------------------------------
+
+
+@virtual
+async def test_a_reading_from_before_the_relay_moved_counts_for_nothing(tmp_path):
+    """OctoPrint on a machine of its own, slow to answer; off and on while it thinks."""
+    async with House(tmp_path, booted=True) as house:
+        other = OctoPrint(Printer(house.loop.time))
+        other.printer.connect()
+        other.open()
+        try:
+            house.save(octoprint_port=other.port)
+            await house.until(lambda: len(other.requests) > 2, 30)
+            other.busy_s = 8
+            await house.pause(6)  # one has gone out
+            house.command("FORCEOFF")
+            house.command("ON")
+            await house.until("Waiting", 6)
+            closed = house.s
+            await house.until("Connected", 30)
+            assert house.s - closed > 8  # the time of a whole poll
+        finally:
+            other.close()
+
+
+@virtual
+async def test_while_it_goes_down_the_address_that_answered_is_asked_whatever_the_name_means(
+    tmp_path,
+):
+    """The router gives the name to another machine as soon as the Pi has left."""
+    meanings = ["127.0.0.1"]
+
+    async def resolve(host):
+        assert host == "octopi.local"
+        return meanings[0]
+
+    async with House(tmp_path, booted=True, octoprint_host="octopi.local") as house:
+        house.plug.octo.resolve = resolve
+        await house.reach("Cooling")
+        meanings[0] = "127.0.0.9"  # it lives, and refuses
+        await house.until(lambda: house.state == "Relay_off", 400)
+        assert not house.pi.cuts
+
+
+@virtual
+async def test_in_the_countdown_a_silent_pi_is_looked_at_often(tmp_path):
+    async with House(tmp_path, booted=True) as house:
+        await house.reach("Countdown")
+        times = []
+        observe = house.plug.machine.observe
+
+        def seen(evidence, now):
+            if evidence[0] == "SILENT":
+                times.append(house.s)
+            return observe(evidence, now)
+
+        house.plug.machine.observe = seen
+        await house.until(lambda: house.state == "Relay_off", 120)
+        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        assert max(gaps) < 5  # 2 s for each of two ports
 
 
 # --- MQTT ---------------------------------------------------------------------------------------
