@@ -92,8 +92,8 @@ def _romfs(folder, image):
 
 
 def compile_beside(source, target):
-    """Compiles a file that is no part of the firmware but uses its modules, by the short names that
-    they have on the plug."""
+    """Compiles a file that is no part of the firmware but uses its modules, by the short names
+    that they have on the plug."""
     ours = [path for path in build.FIRMWARE.glob("*.py") if path.name not in build.ENTRY]
     texts = {path.stem: path.read_text(encoding="utf-8") for path in ours}
     public = pack.public_names(texts, build._foreign())

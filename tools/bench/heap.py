@@ -5,6 +5,8 @@ import contextlib
 import re
 import time
 
+import build
+
 from . import modules
 from .delivery import DELIVERIES, K
 from .faults import LONG, SOON
@@ -357,7 +359,8 @@ async def full(of):
                 _, free, block = tight.worst(moment)
                 row(moment, f"{free:,} / {block:,} B", "least free, smallest largest block")
         row("worst wanted", f"{want_free * K:,.0f} / {want_block * K:,.0f} B", "")
-    row("portal open", "–", "there is no portal yet")
+    portal = (build.FIRMWARE / "portal.py").exists()
+    row("portal open", "–", "not measured yet" if portal else "there is no portal yet")
     if isinstance(long, Failed):
         row("2,000 polls, 200 faults", "fails", str(long))
     else:
