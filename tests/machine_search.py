@@ -16,8 +16,8 @@ from machine_tools import (
 SHORT_TIMES = dict(
     min_job_s=4,
     shutdown_wait_s=4,
-    halt_settle_s=6,  # 8 where nothing announced the silence
-    shutdown_max_s=12,
+    halt_settle_s=9,  # 12 where nothing announced the silence
+    shutdown_max_s=16,
     pi_down_s=8,
     boot_s=8,
     blind_cool_s=8,
@@ -139,7 +139,7 @@ class Witness:
         cool = hottest is not None and target is not None and hottest < below and target < below
         self.warm = hottest is not None and not cool
         if pi == "SILENT":
-            self.silent_ms = min(self.silent_ms + ms, 8000) if self.silent else 0
+            self.silent_ms = min(self.silent_ms + ms, 12000) if self.silent else 0
             self.silent = min(self.silent + 1, 5)
         else:
             self.silent = self.silent_ms = 0
@@ -198,15 +198,16 @@ class Witness:
 
 
 class Node:
-    __slots__ = ("machine", "witness", "now", "parent", "action", "acts")
+    __slots__ = ("machine", "witness", "now", "parent", "action", "acts", "flight")
 
-    def __init__(self, machine, witness, now, parent=None, action=None, acts=0):
+    def __init__(self, machine, witness, now, parent=None, action=None, acts=0, flight=0):
         self.machine = machine
         self.witness = witness
         self.now = now
         self.parent = parent
         self.action = action
         self.acts = acts  # of a person
+        self.flight = flight  # a request is on its way: for so many waits
 
     def path(self):
         actions = []
@@ -217,11 +218,11 @@ class Node:
         return "\n  ".join(reversed(actions))
 
     def key(self):
-        return hash((abstract(self.machine), self.witness.key(), self.acts))
+        return hash((abstract(self.machine), self.witness.key(), self.acts, self.flight))
 
     def child(self, action, ms):
         now = (self.now + ms) % (1 << 30)
-        return Node(clone(self.machine), self.witness.copy(), now, self, action, self.acts)
+        return Node(clone(self.machine), self.witness.copy(), now, self, action, self.acts, self.flight)
 
 
 _last = [None]  # the node looked at, for telling how it came about
@@ -265,20 +266,37 @@ def _call(node, cause, call):
 def moves(node, alphabet, person, acts):
     """Every node that may follow."""
     m = node.machine
-    if m.relay:
+    if node.flight:  # the plug waits for the answer, at most 10 s, and does not poll
+        for answer in (None, "ACCEPTED", "REFUSED_ASK"):
+            told = node.child(answer, 0)
+            told.flight = 0
+            if answer:
+                _answer(told, answer)
+            yield told
+        if node.flight < 3:
+            waits = node.child("waits", 4000)
+            waits.flight += 1
+            _call(waits, "evidence", lambda: waits.machine.tick(waits.now))
+            yield waits
+    elif m.relay:
         for evidence in alphabet:
             ms = m.poll_ms
             step = node.child(evidence, ms)
             yield from _read(step, evidence, ms)
-    gap = node.child("no answer for %d s" % GAP_S, GAP_S * 1000)
-    gap.witness.gap()
-    _call(gap, "evidence", lambda: gap.machine.tick(gap.now))
-    yield gap
+    if not node.flight:
+        yield _gap(node)
     for event in person if node.acts < acts else ():
         press = node.child(event, 0)
         _call(press, event, lambda: press.machine.post(event, press.now))  # noqa: B023
         press.acts += 1
         yield press
+
+
+def _gap(node):
+    gap = node.child("no answer for %d s" % GAP_S, GAP_S * 1000)
+    gap.witness.gap()
+    _call(gap, "evidence", lambda: gap.machine.tick(gap.now))
+    return gap
 
 
 def _read(step, evidence, ms):
@@ -297,21 +315,29 @@ def _read(step, evidence, ms):
             raise Broken("3: asks without having seen idle and cool")
         if m.alias not in ("Asking", "Countdown"):
             raise Broken("asks in " + m.alias)
-        for outcome in ("ASKED", "ACCEPTED", "REFUSED_ASK"):
-            told = step.child(outcome, 0)
-            if outcome == "REFUSED_ASK":
-                told.witness.asked = told.witness.accepted
-            else:
-                told.witness.asked = True
-                told.witness.accepted |= outcome == "ACCEPTED"
-            before = told.machine.alias
-            changed = _call(told, outcome, lambda: told.machine.post(outcome, told.now))  # noqa: B023
-            if changed and (before, outcome) != ("Asking", "ACCEPTED"):
-                raise Broken("6: %s in %s" % (outcome, before))
-            _call(told, "evidence", lambda: told.machine.tick(told.now))  # noqa: B023
-            yield told
+        told = step.child("request out", 0)
+        told.flight = 1
+        _answer(told, "ASKED")
+        yield told
     _call(step, "evidence", lambda: m.tick(step.now))
     yield step
+
+
+def _answer(node, answer):
+    """How the request went: out whole (ASKED), and what came back."""
+    w = node.witness
+    if answer == "REFUSED_ASK":
+        w.asked = w.accepted and w.asked
+    else:
+        w.asked = True
+        w.accepted |= answer == "ACCEPTED"
+    before = node.machine.alias
+    if before not in ("Asking", "Countdown"):
+        w.asked = w.accepted = False
+    changed = _call(node, answer, lambda: node.machine.post(answer, node.now))
+    if changed and (before, answer) != ("Asking", "ACCEPTED"):
+        raise Broken("6: %s in %s" % (answer, before))
+    _call(node, "evidence", lambda: node.machine.tick(node.now))
 
 
 def search(kind=Machine, alphabet=ALPHABET, person=PERSON, acts=2, limit=None, **settings):

@@ -260,7 +260,9 @@ HAPPENINGS = {
     "no halt": _toggle("can_halt"),
 }
 LIES = (COLD, HOT_IDLE, HEATING, PRINTING, LOST, BUSY, REFUSED, SILENT, UNKNOWN)
-REQUESTS = ("answer lost", "request lost", "not sent", "sent unknown", "refused")
+REQUESTS = (
+    "answer lost", "request lost", "not sent", "sent unknown", "refused", "late", "SHORT", "LONG"
+)  # fmt: skip
 PERSON = ("SHORT", "LONG", "ON", "OFF", "PERMON")
 
 
@@ -419,17 +421,22 @@ class Life:
                 self.broken("the shutdown is asked for while printing")
             if self.found is not None:
                 self.found.add("three lies")
+        if how not in ("not sent", "sent unknown"):
+            self.asked = True
+            self.post("ASKED")  # as soon as it is out
+        if how in ("SHORT", "LONG"):
+            self.post(how)
+        if how == "late":
+            self.passes(8000)
         told = w.asked_to_halt() if reached else None
-        if how in ("answer lost", "request lost") or how == "" and told is None:
-            told = "ASKED"
+        if how in ("answer lost", "request lost"):
+            told = None
         elif how in ("not sent", "sent unknown"):
             told = None
         elif how == "refused":
             told = "REFUSED_ASK"
         if told == "REFUSED_ASK":
             self.asked = False
-        elif told:
-            self.asked = True
         if told:
             self.post(told)
 

@@ -392,9 +392,16 @@ def test_a_refusal_takes_an_unanswered_request_back():
     assert r.state == "Cooling"
 
 
-def test_a_refusal_after_204_is_too_late():
-    r = rig("Countdown").press("REFUSED_ASK").say(SILENT, 33)
-    assert r.state == "Relay_off"
+def test_a_refusal_after_204_takes_nothing_back():
+    r = rig("Countdown").press("REFUSED_ASK")
+    assert r.facts >= {"ASKED", "ACCEPTED"}
+
+
+@pytest.mark.parametrize("event, state", [("SHORT", "Switched_ON"), ("ON", "Waiting")])
+def test_an_on_while_the_request_is_under_way_comes_at_once_when_it_is_refused(event, state):
+    r = rig("Asking").read(COLD).press("ASKED", event)
+    assert r.state == "Countdown"
+    assert r.press("REFUSED_ASK").wait(1).state == state
 
 
 # shutdown_pi false

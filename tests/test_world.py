@@ -109,6 +109,7 @@ def play(story, world=None, **settings):
                     life.passes(life.machine.poll_ms)
                     if life.read(COLD):
                         life.request()
+                    life.passes(0)
                     continue
                 else:
                     life.post(what)
