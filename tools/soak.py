@@ -9,6 +9,7 @@ nothing gave a reason. Ends with 1 if there was one of these.
 import argparse
 import contextlib
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -162,7 +163,7 @@ class Soak:
         self.free.append((self.s, max(free)))
         try:
             if not self.plug.relay:
-                self.order("ON")
+                self.order("SHORT")  # the broker may not have the plug just now
             servers.wait_until(lambda: self.octoprint.running, "the Pi to boot", 60)
             self.octoprint.wait_ready(90)
             self.watcher.wait(e2e.ROOT + "/status", "online", 70)
@@ -232,6 +233,7 @@ def main():
     given = parser.parse_args()
     if not servers.program("mosquitto"):
         sys.exit("mosquitto is not installed (Debian: apt-get install mosquitto)")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     with tempfile.TemporaryDirectory(prefix="octoplugout-soak-") as folder:
         soak = Soak(folder, given.seed)
         try:
