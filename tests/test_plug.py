@@ -439,6 +439,17 @@ def test_after_mains_came_back_the_setting_decides(tmp_path, fresh, initial, las
     assert len(chip.relay_log) == (state != "Relay_off")  # in one go, without a click between
 
 
+def test_mains_that_were_gone_for_a_moment_were_gone(tmp_path, fresh):
+    """The RTC memory may live through a short cut; the reset's cause tells."""
+    boot(tmp_path, {"initial_state": "Relay_off"})
+    kept = b"0 12 13 000|Switched_ON"
+    chip.power_cycle()
+    silicon.memory = chip.rtc = b"OP5" + bytes([sum(kept) & 255]) + kept
+    boot(tmp_path)
+    assert state_kept() == "Relay_off"
+    assert not chip.relay
+
+
 @pytest.mark.parametrize("cause", [1, 6], ids=["hardware watchdog", "reset pin"])
 @pytest.mark.parametrize(
     "before, after",
@@ -849,6 +860,7 @@ async def test_a_bouncing_contact_is_one_press(tmp_path):
 async def test_the_station_is_set_up_as_it_must_be(tmp_path):
     import network
 
+    network.WLAN(0).config(pm=network.WLAN.PM_POWERSAVE)
     async with House(tmp_path, booted=True, hostname="shelf-{id}", wifi_country="DE") as house:
         await house.until("Connected", 30)
         assert house.wifi.active == [True, False]
