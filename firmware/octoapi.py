@@ -42,8 +42,6 @@ def scan(it):
             line = bytes(word).lower()
             word = bytearray()
             if not it._status:
-                if line[:5] != b"http/":
-                    raise ValueError
                 it._status = int(line[9:12])
             elif line[:15] == b"content-length:":
                 length = int(line[15:])
@@ -51,6 +49,8 @@ def scan(it):
                 break
         elif c != 13 and len(word) < _WORD:
             word.append(c)
+            if not it._status and len(word) == 5 and word.lower() != b"http/":
+                raise ValueError
     if it._status not in (200, 403, 409):
         return  # whatever it says
     path = [b""] * 4
@@ -269,8 +269,9 @@ class OctoApi:
         return "SILENT"
 
     async def _ask(self, address, port, what, ms, body=b"", sent=None):
-        # Asks (only connects, if `what` is empty) and returns how many bytes came back. OSError:
-        # no connection, or it was reset before the first byte. `sent` is called once all is out.
+        # Asks (only connects, if `what` is empty) and returns how many bytes came back, below 0 if
+        # they were no answer. OSError: no connection, or it was reset before the first byte.
+        # `sent` is called once all is out.
         s = self.s
         self._status = got = 0
         self._flags = _UNTOLD
@@ -299,7 +300,7 @@ class OctoApi:
         except StopIteration:
             return got  # it came to its end
         except ValueError:
-            pass
+            got = -got
         except OSError as error:
             if not self._sent or not got and not _silent(error):
                 raise
@@ -321,7 +322,8 @@ class OctoApi:
         "ACCEPTED"; "ASKED": the request went out whole and nothing came back; "REFUSED_ASK": any
         other answer, `problem` says which; None: it did not go out whole.
         """
-        if not await self._tell("POST /api/system/commands/core/shutdown", b"", sent):
+        got = await self._tell("POST /api/system/commands/core/shutdown", b"", sent)
+        if got >= 0 and not self._status:  # nothing, or not even a whole first line
             return "ASKED" if self._sent else None
         self._refused = ""
         if self._status == 204:

@@ -246,8 +246,8 @@ def _text(key, kind, value):
 
 
 def _line(key, text):
-    if not isinstance(text, str) or len(_printable(text, 32).encode()) > 40:
-        raise Refused("texts of at most 40 characters each")
+    if not isinstance(text, str) or len(_printable(text, 32).encode()) > 48:
+        raise Refused("texts of at most 48 characters each")
     if key == "led_patterns":
         part = text.split()
         if len(part) != 3 or part[0] not in LIGHTS.split(" "):

@@ -111,7 +111,7 @@ ON > stay remember Waiting
 PRINTING !ACCEPTED !BY_HAND > remembered/Armed
 HALTED > Relay_off
 OVERDUE BY_HAND > Relay_off
-REFUSED PI_UP !BY_HAND > remembered/Armed
+REFUSED PI_UP !ASKED !BY_HAND > remembered/Armed
 GONE_THEN_UP ACCEPTED !BY_HAND > remembered/on_state
 GONE_THEN_UP !BY_HAND > remembered/Armed
 NO_EFFECT ASKED !BY_HAND > remembered/on_state

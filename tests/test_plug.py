@@ -791,7 +791,7 @@ async def test_a_pattern_of_the_settings_is_used(tmp_path):
     ) as house:
         await house.until("Connected", 30)
         house.loop.grain_ms = 10
-        await house.pause(1.5)
+        await house.pause(6)  # the version has been blinked
         lamp = Lamp()
         await house.pause(6)
         steady(lamp, 700, 300)

@@ -337,7 +337,7 @@ def test_any_bytes_at_all_leave_a_plug_that_runs(path, content):
         ("wifi_password", "short", "wifi_password: 8 to 64 characters, or none"),
         ("portal_password", "short", "portal_password: 8 to 63 characters"),
         ("messages", ["x"] * 7, "messages: at most 6 texts"),
-        ("messages", ["x" * 41], "messages: texts of at most 40 characters each"),
+        ("messages", ["x" * 49], "messages: texts of at most 48 characters each"),
         ("mqtt_topic", "home/#", "mqtt_topic: no + or #, no / at the end"),
         ("mqtt_user", "a\x7f", "mqtt_user: no control characters"),
         ("mqtt_topic", "home/", "mqtt_topic: no + or #, no / at the end"),

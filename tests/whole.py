@@ -169,6 +169,8 @@ class House:
         return self
 
     async def __aexit__(self, kind, *_):
+        for module in _NETWORKERS:
+            module.socket = socket  # what other tests expect of them
         if kind:
             print(self.story())
         self.watch.cancel()
