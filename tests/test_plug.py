@@ -785,16 +785,18 @@ async def test_led_off_is_dark_but_while_power_may_be_cut(tmp_path):
 
 
 @virtual
-async def test_a_pattern_of_the_settings_is_used(tmp_path):
-    async with House(
-        tmp_path, booted=True, led_patterns=["Waiting_for_print_activity_connected 700 300"]
-    ) as house:
-        await house.until("Connected", 30)
+async def test_a_pattern_of_the_settings_is_used_and_does_not_drift(tmp_path):
+    """Though the LED is set only every 10 ms."""
+    async with House(tmp_path, booted=True, led_patterns=["Connected 733 304"]) as house:
+        await house.until(lambda: house.reason == "nothing printing", 30)
         house.loop.grain_ms = 10
-        await house.pause(6)  # the version has been blinked
+        await house.pause(1.5)
         lamp = Lamp()
-        await house.pause(6)
-        steady(lamp, 700, 300)
+        await house.pause(60)
+        lamp.edges = lamp.edges[1:]
+        steady(lamp, 733, 304)
+        lit = [ms for ms, is_lit in lamp.edges if is_lit]
+        assert abs(lit[-1] - lit[0] - 1037 * (len(lit) - 1)) <= 20
 
 
 @pytest.mark.parametrize("start_ms", [2**30 - 20_000, 2**29 - 20_000])
