@@ -787,7 +787,8 @@ async def test_led_off_is_dark_but_while_power_may_be_cut(tmp_path):
 @virtual
 async def test_a_pattern_of_the_settings_is_used_and_does_not_drift(tmp_path):
     """Though the LED is set only every 10 ms."""
-    async with House(tmp_path, booted=True, led_patterns=["Connected 733 304"]) as house:
+    pattern = "Waiting_for_print_activity_connected 733 304"
+    async with House(tmp_path, booted=True, led_patterns=[pattern]) as house:
         await house.until(lambda: house.reason == "nothing printing", 30)
         house.loop.grain_ms = 10
         await house.pause(1.5)
