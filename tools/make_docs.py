@@ -9,6 +9,7 @@ that does not exist yet, is left alone.
 """
 
 import argparse
+import ast
 import importlib
 import json
 import sys
@@ -70,10 +71,132 @@ def _cell(text):
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+# How mqtt.py marks a topic, in words.
+WHEN = {
+    "r": "retained; on change",
+    "t": "on change and every `mqtt_report_s`",
+    "i": "retained; every `mqtt_report_s`",
+}
+
+# What stands before `>` in a row of the state machine, in words for whoever presses or commands.
+GUARDS = {
+    "PI_DOWN": "if the Pi is down",
+    "CALM": "unless it has just gone off",
+    "!ASKED": "before the request has gone out",
+    "!BY_HAND": "",
+}
+
+
+def topics_table():
+    """The README's MQTT topics: what mqtt.py publishes and takes, in words from labels.py."""
+    mqtt = _source("mqtt")
+    words = mqtt["_COMMANDS"].decode().split()
+    rows = [("/switch", "in", ""), ("/error", "out", "at once")]
+    for row in mqtt["_TOPICS"].split():
+        rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
+    lines = ["| topic | | sent | what |", "|---|---|---|---|"]
+    for topic, way, when in rows:
+        label, _, text, _ = _firmware("labels").label("topic_" + topic[topic.rfind("/") + 1 :])
+        text = ", ".join(f"`{word}`" for word in words) if way == "in" else text
+        what = f"{label}: {text[0].lower() + text[1:] if text[:2].istitle() else text}"
+        lines.append(f"| `{topic}` | {way} | {when} | {_cell(what.rstrip(': '))} |")
+    return "\n".join(lines) + "\n"
+
+
+def states_table():
+    """The README's LED chart: every row of STATES, those last that are no states of their own."""
+    lines = ["| state | published as | LED | `/reason` |", "|---|---|---|---|"]
+    for alias, name, _, on, off, reason in states():
+        name = "" if name == "-" else f"`{name}`"
+        lines.append(f"| {alias} | {name} | {_light(on, off)} | {_cell(_reason(reason))} |")
+    return "\n".join(lines) + "\n"
+
+
+def presses_table():
+    """The README's table of button and commands: where each leads from each state."""
+    events = ("SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF")
+    anywhere = _rows("any on-state")
+    lines = [
+        "| in | short press | long press | " + " | ".join(f"`{e}`" for e in events[2:]) + " |",
+        "|---" * (len(events) + 1) + "|",
+    ]
+    for alias, name, *_ in states():
+        if name != "-":
+            rows = _rows(alias) + (anywhere if alias != "Relay_off" else [])
+            cells = [_leads(event, rows) for event in events]
+            lines.append(f"| {alias} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def states():
+    """[(alias, published name, poll, LED on, LED off, reason)] of all rows of STATES, as text."""
+    text = _firmware("statemachine").STATES
+    return [tuple(line.split(" ", 5)) for line in text.strip().splitlines()]
+
+
+def _rows(block):
+    """[(words before `>`, words after it)] of one block of the state machine's table."""
+    text = _firmware("statemachine").TABLE.split(f"\n{block}:\n")[1]
+    rows = []
+    for line in text.splitlines():
+        if line.endswith(":"):
+            break
+        before, after = line.split(" > ")
+        rows.append((before.split(), after.split()))
+    return rows
+
+
+def _leads(event, rows):
+    """Where `event` leads: `rows` up to the first that asks for nothing else."""
+    cells = []
+    for before, after in rows:
+        if event not in before[0].split("|"):
+            continue
+        guard = " ".join(filter(None, (GUARDS[word] for word in before[1:])))
+        target = after[0]
+        if "remember" in after:
+            target = f"{'' if target == 'stay' else target + ', then '}off, then {after[-1]}"
+        elif target == "stay":
+            target = "stays off" if "OFF|FORCEOFF" in before else "nothing follows the off"
+        target = {"on_state": "on ¹"}.get(target, target)
+        cells.append(f"{target} {guard}".strip())
+        if not guard:
+            break
+    return "; else ".join(cells) or "–"
+
+
+def _light(on, off):
+    """An LED pattern in words; `on` and `off` are ms as text."""
+    if "-" in (on, off):
+        return "the state's"
+    if int(on) == int(off) == 0:
+        return "dark"
+    return f"{int(on) / 1000:g} s on, {int(off) / 1000:g} s off"
+
+
+def _reason(text):
+    """A reason without its placeholders, as make_states.py shows it."""
+    for i in range(3):
+        text = text.replace("{%d}" % i, "…")
+    return text.replace("{3}", " …") if text.endswith("{3}") else text
+
+
+def _source(name):
+    """{name: value} of the constants of a firmware module that needs a plug to be imported."""
+    found = {}
+    for node in ast.parse((ROOT / f"firmware/{name}.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            found[node.targets[0].id] = node.value.value
+    return found
+
+
 # (file, marker or None for the whole file, maker)
 DOCUMENTS = [
     ("firmware/config.json.example", None, example_config),
     ("README.md", "settings", settings_table),
+    ("README.md", "states", states_table),
+    ("README.md", "presses", presses_table),
+    ("README.md", "topics", topics_table),
 ]
 
 
