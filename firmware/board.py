@@ -77,7 +77,7 @@ class Board:
         self.led(passed < on)
 
     def join(self, s, now, anew=False):
-        """See to the station; call it now and then. `s`: the settings; `anew`: others than before."""
+        """See to the station; call it now and then. `s`: settings; `anew`: others than before."""
         wlan = self.wlan
         if anew:
             wlan.disconnect()

@@ -97,4 +97,5 @@ def start():
 
 
 start()
-del remembered, settings, number, start, PINS, INVERTED  # main.py shares this namespace, and needs the room
+for name in ("remembered", "settings", "number", "start", "PINS", "INVERTED", "name"):
+    globals().pop(name, None)  # main.py shares this namespace, and needs the room

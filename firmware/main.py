@@ -25,7 +25,7 @@ def typing(error):
 
 def forever():
     first = True
-    before = ()
+    before = set()
     while True:
         try:
             while True:

@@ -135,7 +135,7 @@ class Plug:
             del sys.modules["apply"]
         tasks = self.tasks
         for i in (0, 1):
-            if tasks[i] is None or tasks[i].done():
+            if tasks[i] is None or tasks[i].done():  # type: ignore
                 tasks[i] = asyncio.create_task(self._keep(self._works[i]))
         if not self.board.wlan.isconnected():
             self.octo.since = None  # however short: the Pi may have lost it too
@@ -182,7 +182,7 @@ class Plug:
             return
         self._hurry = True
         if self.mqtt:
-            self.mqtt.news = self.mqtt.news[-4:] + (machine.state,)
+            self.mqtt.news = self.mqtt.news[-4:] + (machine.state,)  # type: ignore
         if alias in _TOLD:
             self._say = alias
         if alias not in ("Asking", "Cooling"):
@@ -296,5 +296,5 @@ def run(first=True):
     if sys.implementation.name == "micropython":
         # What is called once is let go; a restart in place loads everything anew.
         for part in plug, plug.board, plug.machine, plug.octo, plug.gestures:
-            type(part).__init__ = None
+            type(part).__init__ = None  # type: ignore
     asyncio.run(plug.run())

@@ -20,7 +20,8 @@ except ImportError:  # plain CPython
 
 
 # Name, published name, polled every (i: poll_idle_s, p: poll_s, else s), LED on and off in ms, and
-# the reason it gives: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong, if anything.
+# the reason: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong,
+# if anything.
 # The rows with `-` are no states but what a person should know on top of one.
 STATES = """
 Relay_off Relay_off 0 0 0 off
@@ -450,7 +451,7 @@ class Machine:
 
     @property
     def ask(self):
-        """True while a request to shut down may go out: after a reading in this state allows it."""
+        """True while a request to shut down may go out: a reading in this state allows it."""
         facts = self.facts
         if not self.s.shutdown_pi or not self._read or self.pi != "UP":
             return False

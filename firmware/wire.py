@@ -69,7 +69,7 @@ class Wire:
         """Read what is there into `buf`: bytes read, 0 at the end, None when nothing came yet."""
         try:
             # MicroPython's readinto needs no heap; CPython has it under another name.
-            return (getattr(self.sock, "readinto", None) or self.sock.recv_into)(buf)
+            return (getattr(self.sock, "readinto", None) or self.sock.recv_into)(buf)  # type: ignore
         except OSError as error:
             if error.args[0] != _EAGAIN:
                 raise

@@ -30,7 +30,7 @@ _BOOT = (
     (0.96, OPEN, "ok", OPEN),
 )
 
-# fraction of halt_s: OctoPrint stops answering, its process ends, then sshd's, then the network's
+# fraction of halt_s less sync_s: OctoPrint stops answering, its process ends, sshd ends
 _HALT = (
     (0.1, HANG, OPEN),
     (0.3, RESET, OPEN),
@@ -146,12 +146,14 @@ class Pi:
             raise ValueError(f"the Pi is {self.state}")
         self._forget()
         self._enter(HALTING)
+        # The network is gone while the disk is still being synced.
+        seen_s = self.halt_s if then == "never" else max(0.0, self.halt_s - self.sync_s)
         for part, way, probe in _HALT:
-            self._later(part * self.halt_s, self._set, way, probe)
-            self._later(part * self.halt_s, self.printer.disconnect)
+            self._later(part * seen_s, self._set, way, probe)
+            self._later(part * seen_s, self.printer.disconnect)
         if then == "never":
             return
-        self._later(max(0.0, self.halt_s - self.sync_s), self._vanish)
+        self._later(seen_s, self._vanish)
         if then == "halt":
             self._later(self.halt_s, self._enter, HALTED)
         else:

@@ -738,7 +738,7 @@ async def test_a_real_octoprint_says_what_it_is_evidence_of(version, request):
     await asyncio.to_thread(server.print, *["G4 P200"] * 300)
     assert (await api.poll())[1] is True
     await api.job()
-    assert api.job_state == "Printing" and 0 <= api.progress <= 100
+    assert api.job_state == "Printing" and 0 <= (api.progress or 0) <= 100
     await asyncio.to_thread(server.pause)
     assert (await api.poll())[1] is True
     await asyncio.to_thread(server.cancel)

@@ -14,6 +14,7 @@ import runpy
 import selectors
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import board
@@ -91,7 +92,7 @@ class Loop(asyncio.SelectorEventLoop):
         raise AssertionError("nothing will ever happen again")
 
 
-def virtual(test):
+def virtual(test) -> Callable[..., None]:
     """Runs an `async def` test on virtual time."""
 
     @functools.wraps(test)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of SVG)
 """Draws the state diagram and the LED chart from the tables in firmware/statemachine.py.
 
     .venv/bin/python tools/make_states.py            writes docs/states.svg, states-led.svg, states.md
@@ -83,7 +84,7 @@ def rows(module):
     return found
 
 
-def words(guard):
+def words(guard: str) -> str:
     """A guard in plain words."""
     if guard[0] == "!":
         return "not: " + words(guard[1:])
