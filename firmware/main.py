@@ -25,7 +25,7 @@ def typing(error):
 
 def forever():
     first = True
-    before = set()
+    before = ()
     while True:
         try:
             while True:
@@ -50,7 +50,7 @@ def forever():
                     sys.print_exception(error)
                 first = False
                 plug = None
-                for name in set(sys.modules) - before:
+                for name in set(sys.modules) - set(before):
                     del sys.modules[name]
                 gc.collect()
                 time.sleep_ms(500)
