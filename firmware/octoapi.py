@@ -1,7 +1,7 @@
 """Asks OctoPrint over HTTP, scans the answer as it streams by, and says what it is evidence of.
 
 One request a poll, over a Wire of its own. The answer is never held in memory: it may be of any
-size up to 32 KB and is seen through a window of 128 bytes. Nothing that a server does raises: what
+size up to 32 KB and is seen through a window of 32 bytes. Nothing that a server does raises: what
 is not a whole, well-formed answer of OctoPrint's is evidence that something answers, and no more.
 """
 
@@ -10,7 +10,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 from wire import Wire
 
 _ANSWER_MS = const(10000)
-_WINDOW = const(128)
+_WINDOW = const(32)  # bytes between two awaits: 400 lines of Python, some ms on the ESP8266
 _LARGEST = const(32768)
 _WORD = const(32)  # longest key, number or text looked at; what is longer is cut
 _DEEPEST = const(28)  # brackets within brackets: one bit each in a small int
