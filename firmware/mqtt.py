@@ -68,7 +68,8 @@ class Mqtt:
         s = self.s
         self.wire = wire = Wire()
         self.first = memoryview(bytearray(1))
-        self.word = self.error = self.since = None  # command, complaint, and when the burst began
+        self.word = self.since = None  # the command, and when its burst began
+        self.error = ", ".join(s.problems)  # what is to be complained of
         self.answer = b""  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         self.news = self.news[-4:]  # a broker may be away for weeks

@@ -45,6 +45,8 @@ class Plug:
         self.s = s = settings.load(id=board_id()[6:])
         blink = first and settings.get("led_version")
         del sys.modules["settings"], settings
+        for problem in s.problems:
+            print(problem)  # and on /error
         gc.collect()
 
         from gestures import Gestures
@@ -139,6 +141,8 @@ class Plug:
                 tasks[i] = asyncio.create_task(self._keep(self._works[i]))
         if not self.board.wlan.isconnected():
             self.octo.since = None  # however short: the Pi may have lost it too
+        elif self.octo.since is None:
+            self._hurry = True
         self.board.join(self.s, now)
 
     async def _keep(self, work):
