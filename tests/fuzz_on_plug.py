@@ -5,7 +5,6 @@ of length and its bytes. Prints one line with what came of them.
 """
 
 import gc
-import os
 import sys
 
 _SETTLED = const(300)  # inputs after which the heap is looked at the first time

@@ -9,8 +9,24 @@ Times in the settings are shortened so that the reachable set is finite and smal
 """
 
 from machine_tools import (
-    COLD, COLD_PRINT, EVENTS, FORBIDDEN, HEATING, HOT_IDLE, LOST, PRINTING, REFUSED, SILENT,
-    UNKNOWN, BUSY, Machine, Settings, abstract, clone,
+    BUSY,
+    COLD,
+    COLD_PRINT,
+    FORBIDDEN,
+    HEATING,
+    HOT_IDLE,
+    LOST,
+    NO_READING,
+    NO_TARGET,
+    PRINTING,
+    PUBLISHED,
+    REFUSED,
+    SILENT,
+    UNKNOWN,
+    Machine,
+    Settings,
+    abstract,
+    clone,
 )  # fmt: skip
 
 SHORT_TIMES = dict(
@@ -24,8 +40,11 @@ SHORT_TIMES = dict(
     poll_s=4,
     poll_idle_s=4,
 )
-ALPHABET = (COLD, HOT_IDLE, HEATING, PRINTING, COLD_PRINT, FORBIDDEN, LOST, BUSY, REFUSED, SILENT, UNKNOWN)  # fmt: skip
-PERSON = ("SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF")
+ALPHABET = (
+    COLD, HOT_IDLE, HEATING, NO_READING, NO_TARGET, PRINTING, COLD_PRINT, FORBIDDEN, LOST,
+    BUSY, REFUSED, SILENT, UNKNOWN,
+)  # fmt: skip
+PERSON = ("SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF", "RESTART")
 GAP_S = 12
 
 ON_STATES = "Switched_ON Waiting Connected Started Armed Cooling Asking Countdown Going".split()
@@ -96,7 +115,7 @@ class Witness:
     __slots__ = (
         "knew", "idle_cool", "since_print", "lost_ms", "idle_before", "asked", "accepted",
         "silent", "silent_ms", "warned", "from_going", "by_hand", "still_ms", "steady", "warm",
-        "insisted",
+        "insisted", "read",
     )  # fmt: skip
 
     def __init__(self):
@@ -114,6 +133,7 @@ class Witness:
         self.silent_ms = 0
         self.warned = False  # something stopped on the Pi before the silence
         self.from_going = self.by_hand = False
+        self.read = False  # anything, since this state was entered
         self.insisted = False  # a person has had the Countdown by hand
         self.still_ms = 0
         self.steady = False
@@ -135,6 +155,7 @@ class Witness:
 
     def hears(self, evidence, ms, settings):
         pi, printing, hottest, target, lost = evidence
+        self.read = True
         below = settings.cool_below_c
         cool = hottest is not None and target is not None and hottest < below and target < below
         self.warm = hottest is not None and not cool
@@ -165,6 +186,7 @@ class Witness:
     def enters(self, before, after):
         if before == after:
             return
+        self.read = False
         if after == "Asking" or after not in ("Asking", "Countdown"):
             self.asked = self.accepted = False
         if after != "Countdown":
@@ -182,10 +204,14 @@ class Witness:
         if self.knew is True:
             raise Broken("3: opened though printing was the last that was known")
         settle = settings.halt_settle_s * 1000
-        halted = self.silent >= 5 and self.silent_ms >= (settle if self.warned else settle * 4 // 3)
+        halted = self.silent >= 5 and self.silent_ms >= (
+            settle if self.warned else settle * 4 // 3
+        )
         if self.from_going:
             if not halted:
-                raise Broken("2: OFF was given, but the host was not silent through the settle time")
+                raise Broken(
+                    "2: OFF was given, but the host was not silent through the settle time"
+                )
         elif settings.shutdown_pi:
             if not self.since_print and not self.insisted:
                 raise Broken("2: never seen idle and cool since the last printing")
@@ -222,7 +248,9 @@ class Node:
 
     def child(self, action, ms):
         now = (self.now + ms) % (1 << 30)
-        return Node(clone(self.machine), self.witness.copy(), now, self, action, self.acts, self.flight)
+        return Node(
+            clone(self.machine), self.witness.copy(), now, self, action, self.acts, self.flight
+        )
 
 
 _last = [None]  # the node looked at, for telling how it came about
@@ -242,8 +270,10 @@ def _call(node, cause, call):
         raise Broken("the relay is not what the state says")
     if not changed and before != after:
         raise Broken("6: %s became %s without a row" % (before, after))
-    if changed and before == after and not (
-        cause == "PERMON" or cause == "LONG" and "BY_HAND" in m.facts and not by_hand
+    if (
+        changed
+        and before == after
+        and not (cause == "PERMON" or cause == "LONG" and "BY_HAND" in m.facts and not by_hand)
     ):
         raise Broken("said to have changed, but did not: %s" % before)
     if before != after:
@@ -287,9 +317,23 @@ def moves(node, alphabet, person, acts):
         yield _gap(node)
     for event in person if node.acts < acts else ():
         press = node.child(event, 0)
-        _call(press, event, lambda: press.machine.post(event, press.now))  # noqa: B023
         press.acts += 1
+        if event == "RESTART":
+            _restart(press)
+        else:
+            _call(press, event, lambda: press.machine.post(event, press.now))  # noqa: B023
         yield press
+
+
+def _restart(node):
+    """The firmware starts anew in place: it knows what it saved, timers and evidence are gone."""
+    m = node.machine
+    node.machine = type(m)(m.s, node.now, m.save())
+    node.flight = 0
+    node.witness.gap()
+    node.witness.still_ms = 0
+    if (node.machine.alias, node.machine.relay) != (m.alias, m.relay):
+        raise Broken("a restart led from %s to %s" % (m.alias, node.machine.alias))
 
 
 def _gap(node):
@@ -311,6 +355,8 @@ def _read(step, evidence, ms):
     if m.ask:
         if w.knew or w.warm:
             raise Broken("3: asks for the shutdown while printing or warm is known")
+        if not w.read:
+            raise Broken("asks without having read the printer once more")
         if m.alias == "Asking" and not w.since_print:
             raise Broken("3: asks without having seen idle and cool")
         if m.alias not in ("Asking", "Countdown"):
@@ -343,7 +389,7 @@ def _answer(node, answer):
 def search(kind=Machine, alphabet=ALPHABET, person=PERSON, acts=2, limit=None, **settings):
     """Breadth first from a plug just switched on. Returns (nodes, calls); raises Broken."""
     s = Settings(**{**SHORT_TIMES, **settings})
-    root = Node(kind(s, 0), Witness(), 0)
+    root = Node(kind(s, 0, PUBLISHED["Waiting"]), Witness(), 0)
     seen = {root.key()}
     front = [root]
     calls = 0
@@ -361,6 +407,3 @@ def search(kind=Machine, alphabet=ALPHABET, person=PERSON, acts=2, limit=None, *
                 raise Broken("%s, after\n  %s" % (broken, _last[0].path())) from None
         front = following
     return len(seen), calls
-
-
-__all__ = ["ALLOWED", "EVENTS", "Broken", "search"]

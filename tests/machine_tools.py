@@ -41,6 +41,8 @@ PRINTING = ("UP", True, 210, 210, False)
 STARTING = ("UP", True, 30, 210, False)
 COLD_PRINT = ("UP", True, 25, 0, False)  # paused overnight, or a dry run
 NO_TEMPERATURE = ("UP", False, None, None, False)
+NO_READING = ("UP", False, None, 0, False)
+NO_TARGET = ("UP", False, 25, None, False)
 FORBIDDEN = ("UP", None, None, None, False)  # 403: OctoPrint is there and tells nothing
 LOST = ("UP", None, None, None, True)  # 409: it has lost the printer
 BUSY = ("BUSY", None, None, None, False)
@@ -48,8 +50,8 @@ REFUSED = ("REFUSED", None, None, None, False)
 SILENT = ("SILENT", None, None, None, False)
 UNKNOWN = ("UNKNOWN", None, None, None, False)
 EVERY_EVIDENCE = (
-    COLD, WARM, HEATING, HOT_IDLE, PRINTING, STARTING, COLD_PRINT, NO_TEMPERATURE, FORBIDDEN,
-    LOST, BUSY, REFUSED, SILENT, UNKNOWN,
+    COLD, WARM, HEATING, HOT_IDLE, PRINTING, STARTING, COLD_PRINT, NO_TEMPERATURE,
+    NO_READING, NO_TARGET, FORBIDDEN, LOST, BUSY, REFUSED, SILENT, UNKNOWN,
 )  # fmt: skip
 EVENTS = ("SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF", "ASKED", "ACCEPTED", "REFUSED_ASK")
 

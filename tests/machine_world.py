@@ -15,8 +15,20 @@ import random
 
 from machine_search import SHORT_TIMES, Broken
 from machine_tools import (
-    BUSY, COLD, HEATING, HOT_IDLE, LOST, PRINTING, REFUSED, SILENT, UNKNOWN, WRAP, Machine,
-    Settings, abstract, clone,
+    BUSY,
+    COLD,
+    HEATING,
+    HOT_IDLE,
+    LOST,
+    PRINTING,
+    REFUSED,
+    SILENT,
+    UNKNOWN,
+    WRAP,
+    Machine,
+    Settings,
+    abstract,
+    clone,
 )  # fmt: skip
 
 # What no plug can tell, by name; docs/safety.md explains each (a test compares).
@@ -95,9 +107,7 @@ class World:
 
     @property
     def reachable(self):
-        return self.link and (
-            self.pi in ("start", "up") or self.pi == "stop" and not self._gone()
-        )
+        return self.link and (self.pi in ("start", "up") or self.pi == "stop" and not self._gone())
 
     def _gone(self):
         return self.pi_ms >= (0 if self.quick else self.times.stop)
@@ -429,9 +439,7 @@ class Life:
         if how == "late":
             self.passes(8000)
         told = w.asked_to_halt() if reached else None
-        if how in ("answer lost", "request lost"):
-            told = None
-        elif how in ("not sent", "sent unknown"):
+        if how in ("answer lost", "request lost") or how in ("not sent", "sent unknown"):
             told = None
         elif how == "refused":
             told = "REFUSED_ASK"
@@ -489,7 +497,9 @@ class Life:
                 yield life
 
 
-SHORT_WORLD = {**SHORT_TIMES, "halt_settle_s": 12, "shutdown_max_s": 24, "wifi_settle_s": 8}
+SHORT_WORLD = {
+    **SHORT_TIMES, "halt_settle_s": 12, "shutdown_max_s": 24, "wifi_settle_s": 8, "boot_s": 30,
+}  # fmt: skip
 
 
 class WorldSettings(Settings):
@@ -502,9 +512,7 @@ class WorldSettings(Settings):
 
 
 def newborn(kind=Machine, start=0, world=None, **settings):
-    life = Life(
-        WorldSettings(**{**SHORT_WORLD, **settings}), World(**(world or {})), kind, start
-    )
+    life = Life(WorldSettings(**{**SHORT_WORLD, **settings}), World(**(world or {})), kind, start)
     life.found = set()
     return life
 

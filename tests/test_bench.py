@@ -20,6 +20,8 @@ def deliveries(micropython):
     return delivery.DELIVERIES
 
 
+ONE = delivery.Delivery("one", "one", 36 * 1024)
+
 # --- heap ---------------------------------------------------------------------------------------
 
 
@@ -29,7 +31,7 @@ def test_the_smallest_heap_is_found_to_a_quarter_of_a_kilobyte(need, monkeypatch
         return size, "" if size >= need * 1024 else "MemoryError"
 
     monkeypatch.setattr(heap, "attempt", attempt)
-    found, why = asyncio.run(heap.smallest(None, None, True, 20 * 1024, 28 * 1024, 256))
+    found, why = asyncio.run(heap.smallest(ONE, None, True, 20 * 1024, 28 * 1024, 256))
     assert found % 256 == 0
     assert 0 <= found - need * 1024 < 256
     assert why == ("not tried" if need == 20 else "MemoryError")
@@ -40,7 +42,7 @@ def test_a_heap_that_never_does_it_is_told_with_the_reason(monkeypatch):
         return size, "MemoryError"
 
     monkeypatch.setattr(heap, "attempt", attempt)
-    assert asyncio.run(heap.smallest(None, None, True, 1024, 4096, 256)) == (None, "MemoryError")
+    assert asyncio.run(heap.smallest(ONE, None, True, 1024, 4096, 256)) == (None, "MemoryError")
 
 
 def test_moments_are_the_worst_that_was_seen():

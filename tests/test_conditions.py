@@ -8,9 +8,27 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from machine_tools import (
-    BUSY, COLD, COLD_PRINT, DEEP, EVERY_EVIDENCE, FORBIDDEN, HEATING, HOT_IDLE, LOST, PRINTING,
-    REFUSED, SILENT, STARTING, UNKNOWN, WARM, WRAP, Machine, Rig, Settings,
+    BUSY,
+    COLD,
+    COLD_PRINT,
+    DEEP,
+    EVERY_EVIDENCE,
+    FORBIDDEN,
+    HEATING,
+    HOT_IDLE,
+    LOST,
+    PRINTING,
+    REFUSED,
+    SILENT,
+    STARTING,
+    UNKNOWN,
+    WARM,
+    WRAP,
+    Machine,
+    Rig,
+    Settings,
 )  # fmt: skip
 
 
@@ -489,7 +507,11 @@ class SecondOpinion(RuleBasedStateMachine):
         self._seen(relay)
 
     @precondition(lambda self: self.machine.relay)
-    @rule(evidence=st.sampled_from(EVERY_EVIDENCE), times=st.integers(1, 9), late=st.sampled_from([0, 0, 3000, 9000]))
+    @rule(
+        evidence=st.sampled_from(EVERY_EVIDENCE),
+        times=st.integers(1, 9),
+        late=st.sampled_from([0, 0, 3000, 9000]),
+    )
     def the_plug_polls(self, evidence, times, late):
         for _ in range(times):
             if not self.machine.relay:
@@ -499,7 +521,21 @@ class SecondOpinion(RuleBasedStateMachine):
             self.machine.observe(evidence, self.now)
             self._seen(True)
 
-    @rule(event=st.sampled_from(["SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF", "ASKED", "ACCEPTED", "REFUSED_ASK"]))
+    @rule(
+        event=st.sampled_from(
+            [
+                "SHORT",
+                "LONG",
+                "ON",
+                "OFF",
+                "PERMON",
+                "FORCEOFF",
+                "ASKED",
+                "ACCEPTED",
+                "REFUSED_ASK",
+            ]
+        )
+    )
     def somebody_acts(self, event):
         relay = self.machine.relay
         self.machine.post(event, self.now)

@@ -121,7 +121,7 @@ def test_a_name_server_can_only_give_an_address_or_none(part, monkeypatch):
     monkeypatch.setattr(names, "ticks_ms", ticks_ms)
     monkeypatch.setattr(names, "sleep_ms", sleep_ms)
     found = 0
-    for number, data in enumerate(inputs("dns", part)):
+    for _number, data in enumerate(inputs("dns", part)):
         network.answer = data
         network.closed = False
         try:

@@ -731,7 +731,11 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
     ]
     changes = [
         {"poll_s": "0.5", "mqtt_user": "caf\u00e9 \U0001f600"},
-        {"messages": "one\r\ntwo", "shutdown_pi": "", "led_patterns": "going_down 1 2\nprint_started 3 4"},
+        {
+            "messages": "one\r\ntwo",
+            "shutdown_pi": "",
+            "led_patterns": "going_down 1 2\nprint_started 3 4",
+        },
         {"poll_s": "1_0", "mqtt_port": "", "pin_led": "x", "wifi_password": "short", "no": "1"},
         {"hot_above_c": "60", "cool_below_c": "60"},
     ]

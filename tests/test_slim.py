@@ -75,7 +75,7 @@ def test_it_does_what_the_library_does(micropython, end, tmp_path):
         )
         assert not done.returncode, done.stderr
         assert "a fault" in done.stdout + done.stderr  # who fails unheard is printed
-        said.append([line for line in done.stdout.splitlines() if "a" in line[:1] or "b" in line[:1]
+        said.append([line for line in done.stdout.splitlines() if line[:1] in "ab"
                      or line[0] in "[cnOKSM"])  # fmt: skip
     assert said[0] == said[1]
     assert said[0][-1].startswith(end) and "cancelled" in said[0] and said[0].count("not yet") == 2

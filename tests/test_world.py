@@ -7,14 +7,30 @@ list to users. With DEEP=1 in the environment it searches one deviation deeper a
 import itertools
 import random
 
+import pytest
+
 import machine_search
 import machine_world
-import pytest
 from machine_tools import (
-    COLD, DEEP, EVERY_EVIDENCE, PRINTING, ROOT, SILENT, WRAP, abstract, clone,
+    COLD,
+    DEEP,
+    EVERY_EVIDENCE,
+    PRINTING,
+    ROOT,
+    SILENT,
+    WRAP,
+    abstract,
+    clone,
 )  # fmt: skip
 from machine_world import (
-    EVERYTHING, EXCEPTIONS, HAPPENINGS, UNDER_WAY, newborn, one_job, search, wander,
+    EVERYTHING,
+    EXCEPTIONS,
+    HAPPENINGS,
+    UNDER_WAY,
+    newborn,
+    one_job,
+    search,
+    wander,
 )  # fmt: skip
 
 REAL_TIMES = dict(

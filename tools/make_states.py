@@ -115,7 +115,9 @@ def svg(module):
     for state, guards, target, more in table:
         if state == "any on-state":
             continue
-        events = [e for e in guards[0].split("|") if (e, target) not in common or guards[1:] or more]
+        events = [
+            e for e in guards[0].split("|") if (e, target) not in common or guards[1:] or more
+        ]
         if not events:
             continue
         label = " ".join(["|".join(events)] + guards[1:] + ([f"({more})"] if more else []))
@@ -217,7 +219,9 @@ def led_svg(module):
         at = 0
         while on and at < 6000:
             width = max(min(on, 6000 - at) / 10, 1)
-            out.append(f'<rect class="o" x="{140 + at / 10:g}" y="{y}" width="{width:g}" height="16"/>')
+            out.append(
+                f'<rect class="o" x="{140 + at / 10:g}" y="{y}" width="{width:g}" height="16"/>'
+            )
             at += on + off
     out.append(f'<text x="140" y="{len(lights) * 24 + 26}">0 s</text>')
     out.append(f'<text x="718" y="{len(lights) * 24 + 26}">6 s</text>')

@@ -6,6 +6,7 @@ import re
 import time
 
 import build
+from env import say
 
 from . import modules
 from .delivery import DELIVERIES, K
@@ -75,8 +76,9 @@ class Work:
     async def until(self, true, what, seconds=20):
         end = time.monotonic() + seconds
         while not true():
-            if self.plug.trouble:
-                raise Failed(self.plug.trouble)
+            reason = self.broker.latest.get("/reason", "")
+            if self.plug.trouble or "MemoryError" in reason:
+                raise Failed(self.plug.trouble or reason)
             if time.monotonic() > end:
                 raise Failed(f"{seconds} s without {what}")
             await asyncio.sleep(0.02)
@@ -142,6 +144,7 @@ async def smallest(of, work, names, low, high, step, wide=8):
     while True:
         stride = max(step, -(-(high - low) // wide // step) * step)
         sizes = range(low, high + 1, stride)
+        say(f"{of.name}: heaps from {low / K:g}k to {high / K:g}k")
         for size, why in await asyncio.gather(*(attempt(of, s, work, names) for s in sizes)):
             reasons[size] = why
         failed = [size for size in reasons if reasons[size]]
@@ -243,11 +246,13 @@ async def endurance(of, names, polls, heap=0):
         work.http.answer = _faulty(work.http)
         flip = asyncio.create_task(work.print_jobs())
         try:
-            for tenth in range(1, 11):
-                seen.now = tenth
-                wanted = polls * tenth // 10
-                await work.until(lambda: work.http.polls >= wanted, f"{wanted} polls", polls)  # noqa: B023
-                work.broker.drop()
+            while work.http.polls < polls:
+                done = work.http.polls
+                if seen.now != done * 10 // polls:
+                    seen.now = done * 10 // polls
+                    say(f"{of.name}: {done} of {polls} polls, one in ten goes wrong")
+                    work.broker.drop()
+                await work.until(lambda done=done: work.http.polls > done, "a poll", 60)
         finally:
             flip.cancel()
         work.http.answer = work.http.healthy
@@ -255,7 +260,7 @@ async def endurance(of, names, polls, heap=0):
         work.broker.latest.clear()
         await work.until(lambda: "/info" in work.broker.latest, "MQTT again", AWAY_S)
         await asyncio.sleep(2)
-    first, last = min(seen.seen[2]), min(seen.seen["done"])
+    first, last = min(seen.seen[1]), min(seen.seen["done"])
     every = [reading for readings in seen.seen.values() for reading in readings]
     least = min(r[1] for r in every), min(r[2] for r in every)
     return first[0] - probe, last[0] - probe, *least, seen.modules

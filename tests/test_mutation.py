@@ -1,0 +1,90 @@
+"""Each rule of the power state machine taken away: something must notice.
+
+A rule that only comfort needs must be missed by the tests of behaviour; one that keeps the relay
+from opening wrongly must be missed by a search, which does not know the rule it looks for. What
+nobody can miss is listed as EQUIVALENT, with the reason.
+"""
+
+import multiprocessing
+
+import pytest
+
+from machine_mutants import CONDITIONS, PAIRS, build, searched, table, tested
+from machine_tools import DEEP, Machine
+
+SAFETY = """
+REFUSED is silent
+BUSY is silent
+UNKNOWN is silent
+IDLE after one
+COOL without target
+COOL with a hot target
+COOL with no target
+COOL with no temperature
+blind at once
+blind after printing
+blind after heating
+cut between readings
+HALTED after printing
+HALTED without settling
+always 45 s
+45 s without a sign
+UNKNOWN is a sign
+a sign is kept
+silence rule without a shutdown
+quiet without waiting
+quiet goes on over heat
+old evidence counts
+runs survive a gap
+a run is not broken
+a run keeps its first time
+BOOTED at once
+a refusal is not heard
+ASKED is kept
+ACCEPTED is kept
+printing is forgotten in Countdown
+printing is not remembered
+ask without a reading here
+ask whatever was read
+ask when not cool
+ask by hand when hot
+ask by hand when printing
+negate HALTED of Countdown: HALTED > Relay_off
+drop BY_HAND of Countdown: OVERDUE BY_HAND > Relay_off
+negate BY_HAND of Countdown: OVERDUE BY_HAND > Relay_off
+drop ASKED of Asking: PI_DOWN ASKED > Countdown
+""".strip().split("\n")
+
+EQUIVALENT = {}
+
+
+def _searched(names):
+    return names, searched(build(*names))
+
+
+def _tested(names):
+    return names, tested(build(*names))
+
+
+def _survivors(check, jobs):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return [names for names, killer in pool.imap_unordered(check, jobs) if killer is None]
+
+
+def test_what_is_not_changed_passes():
+    assert searched(Machine) is None
+    assert tested(Machine) is None
+
+
+@pytest.mark.slow
+def test_the_searches_miss_every_rule_that_keeps_the_relay_closed():
+    assert (
+        _survivors(_searched, [(name,) for name in SAFETY] + [tuple(pair) for pair in PAIRS]) == []
+    )
+
+
+@pytest.mark.slow
+def test_the_tests_of_behaviour_miss_every_other_rule():
+    names = [name for name in list(CONDITIONS) + list(table()) if DEEP or name not in SAFETY]
+    missed = {name for (name,) in _survivors(_tested, [(name,) for name in names])}
+    assert missed == set(EQUIVALENT)
