@@ -108,7 +108,7 @@ class Http:
                 if await reader.read():
                     self.aborted += 1
             else:
-                await answer(reader, writer)
+                await answer(reader, writer)  # pyright: ignore[reportGeneralTypeIssues]
         except asyncio.IncompleteReadError:
             self.empty += 1
         except OSError:
@@ -162,7 +162,7 @@ class Broker:
         self._open.add(writer)
         try:
             if self.handle:
-                await self.handle(reader, writer)
+                await self.handle(reader, writer)  # pyright: ignore[reportGeneralTypeIssues]
                 return
             while True:
                 kind, packet = await _packet(reader)
