@@ -89,7 +89,7 @@ CONFIG = {
     "hot_above_c": (175, 40, "175"),
     "poll_s": (5, 0.1, 1e9),
     "long_press_ms": (600, 5000, 99),
-    "led_patterns": (["Connected 100 900"], ["x"], [5], "x", ["Going 1 2 3"]),
+    "led_patterns": (["print_started 100 900"], ["x"], [5], "x", ["Going 1 2 3"]),
     "messages": (["a", "b"], [], ["x" * 50], [""] * 7),
     "initial_state": ("last", "Relay_off", "Cooling"),
     "hostname": ("plug-{id}", "a.b", "x" * 40),

@@ -17,7 +17,7 @@ STEP = K // 4
 
 # Everything on, short times, and settings that cost something.
 CONFIG = {
-    "wifi_ssid": "a network of thirty-two letters..",
+    "wifi_ssid": "a network of thirty-two letters.",
     "wifi_password": "its password",
     "wifi_country": "DE",
     "octoprint_host": "octopi.lan",
@@ -40,7 +40,7 @@ CONFIG = {
     "wifi_settle_s": 0,
     "poll_s": 0.2,
     "poll_idle_s": 0.2,
-    "led_patterns": ["Connected 100 900", "Armed 200 800"],
+    "led_patterns": ["print_started 100 900", "going_down 200 800"],
 }
 
 # Which, one after the other, lead through seven states while OctoPrint answers.
