@@ -263,7 +263,8 @@ async def endurance(of, names, polls, heap=0):
     first, last = min(seen.seen[1]), min(seen.seen["done"])
     every = [reading for readings in seen.seen.values() for reading in readings]
     least = min(r[1] for r in every), min(r[2] for r in every)
-    return first[0] - probe, last[0] - probe, *least, seen.modules
+    own = probe + of.rom
+    return first[0] - own, last[0] - own, *least, seen.modules
 
 
 _served = 0  # how many want names now
@@ -347,7 +348,8 @@ async def full(of):
         except Failed as why:
             return [*rows, (f"{of.name}: at work", "failed", str(why), command)]
         probe = modules.shims(of.name, "probe")
-        used = max(roomy.worst(moment)[0] for moment in MOMENTS if roomy.worst(moment)) - probe
+        used = max(roomy.worst(moment)[0] for moment in MOMENTS if roomy.worst(moment))
+        used -= probe + of.rom
         low = (used + 33 * K // 32) // K * K
         (size, why), tight, long = await asyncio.gather(
             smallest(of, FULL, names, low, low + 14 * K, STEP),
