@@ -36,17 +36,13 @@ def fill(folder, runtime):
     if slot.exists():
         shutil.rmtree(slot)  # compiled files of another run would do nothing here
     slot.mkdir()
-    for source in sorted(FIRMWARE.rglob("*")):
+    for source in sorted(FIRMWARE.iterdir()):  # slim/ stands for what CPython has
         name = source.relative_to(FIRMWARE)
-        if source.is_dir() or "__pycache__" in name.parts or source.suffix == ".example":
+        if source.is_dir() or source.suffix == ".example":
             continue
         target = folder / name if name.as_posix() in ("boot.py", "main.py") else slot / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    library = ROOT / ".cache/lib/umqtt"
-    if not library.is_dir():
-        raise FlashError("umqtt.simple is missing: tools/fetch.py lib gets it")
-    shutil.copytree(library, slot / "umqtt", dirs_exist_ok=True)
 
 
 def configure(folder, given, forced, speed=1.0):

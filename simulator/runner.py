@@ -57,7 +57,7 @@ def choose(runtime):
         return "micropython"
     if runtime == "micropython" or os.environ.get("CI") == "true":
         raise RuntimeMissing(
-            "MicroPython (i386) is missing: run tools/fetch.py micropython asyncio, which needs"
+            "MicroPython (i386) is missing: run tools/fetch.py micropython, which needs"
             " apt-get and dpkg (Debian or Ubuntu); or start with --runtime cpython"
         )
     return "cpython"

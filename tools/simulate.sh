@@ -11,11 +11,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 case " $* " in
   *" --help "* | *" -h "*) ;;
   *)
-    "$root/.venv/bin/python" "$root/tools/fetch.py" lib > /dev/null
     case " $* " in
       *cpython*) ;;
       *)
-        "$root/.venv/bin/python" "$root/tools/fetch.py" --quiet micropython asyncio > /dev/null ||
+        "$root/.venv/bin/python" "$root/tools/fetch.py" --quiet micropython > /dev/null ||
           [ "$CI" != true ] || exit 1
         ;;
     esac
