@@ -139,8 +139,6 @@ def abstract(m):
         timers = min(t[7], s.min_job_s * 1000)
     elif alias == "Countdown":
         timers = min(t[7], max(s.shutdown_wait_s, s.shutdown_max_s) * 1000), m._quiet
-    elif alias == "Going" or alias in ("Switched_ON", "Waiting", "Armed", "Cooling", "Asking"):
-        timers = min(t[8], s.boot_s * 1000)
     return (
         alias,
         m.remembered,
@@ -158,6 +156,7 @@ def abstract(m):
         ),
         min(t[6], 60000) if m.pi else 0,
         timers,
+        min(t[8], s.boot_s * 1000),
         t[10] < 15000 and (t[10], m._insists),
         "ASKED" in facts and min(t[11], s.shutdown_max_s * 1000),
         m.pending,

@@ -59,7 +59,7 @@ class Times:
         self.reboot = settle - second  # silence of a reboot
         self.boot = max(0, settings.boot_s * 1000 - 2 * second)
         self.start = 2 * second  # OctoPrint's own start, after the host answers
-        self.slow = settle * 3
+        self.slow = settle * 4
         self.wifi_settle = settings.wifi_settle_s * 1000
         self.cap = max(self.slow, self.boot, self.wifi_settle) + settle * 2 + self.stop
 
