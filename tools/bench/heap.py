@@ -326,7 +326,7 @@ async def quick():
     return rows
 
 
-# What DESIGN asks of each delivery: smallest heap in KB, then free and largest block at worst.
+# What each delivery is to reach: smallest heap in KB, then free and largest block at worst.
 TARGETS = {"1mb": (34, 6, 2.5), "2mb": (32, 9, 3), "rom": (24, 16, 8)}
 
 
