@@ -70,7 +70,8 @@ class Soak:
         self.counts["relay on" if closed else "relay off"] += 1
         self.say(f"relay {'on' if closed else 'off'} ({self.plug.state}, {self.plug.reason})")
         if closed:
-            if not self.ordered(30, "ON PERMON AFTERJOB SHORT LONG"):
+            kept = 300 if "on again" in self.plug.reason else 30  # an order that was remembered
+            if not self.ordered(kept, "ON PERMON AFTERJOB SHORT LONG"):
                 self.complain("the relay closed though nobody said so")
         elif self.pi.halted:
             self.counts["off once the Pi was down"] += 1
@@ -180,6 +181,10 @@ class Soak:
         # have the plug just now. And not twice within the five seconds that the relay rests.
         if not self.plug.relay and not self.ordered(10, "SHORT"):
             self.order("SHORT")
+        elif self.plug.relay and self.pi.halted and not self.ordered(20, "FORCEOFF"):
+            # it had been asked before somebody said "on for good": nobody wakes it but the power
+            self.counts["halted with the power on"] += 1
+            self.order("FORCEOFF")
         return self.octoprint.running
 
     def run(self, minutes):
