@@ -66,7 +66,7 @@ def test_a_broker_can_only_give_commands_or_break_the_line(part, monkeypatch):
     async def resolve(host):
         return host
 
-    plug = mqtt.Mqtt(Settings(), resolve, lambda what: None, commands.add)
+    plug = mqtt.Mqtt(Settings(problems=()), resolve, lambda what: None, commands.add)
     for number, data in enumerate(inputs("mqtt", part)):
         line.data, line.step = data, number % 50
         with pytest.raises(OSError):
