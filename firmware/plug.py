@@ -105,6 +105,7 @@ class Plug:
                     self.post(gesture)
                 if ticks_diff(now, self.slow) >= 0:
                     self.slow = ticks_add(now, _SLOW_MS)
+                    board.relay(machine.relay)  # first of all, whatever fails below
                     machine.tick(now)
                     self.sync()
                     self._see_to_it(now)

@@ -276,9 +276,10 @@ class Machine:
             self._quiet = 0
         t[_READ] = 0
         self._reading = self._read = True
-        changed = self.tick(now)
-        self._reading = False
-        return changed
+        try:
+            return self.tick(now)
+        finally:
+            self._reading = False
 
     def tick(self, now):
         """Time has passed. True if a row fired."""
