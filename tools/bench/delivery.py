@@ -58,7 +58,7 @@ DELIVERIES = {
     each.name: each
     for each in (
         Delivery("1mb", "1 MB plug: all as .mpy", 36 * K),
-        Delivery("2mb", "2 MB board: libraries frozen", 38 * K),
+        Delivery("2mb", "2 MB board: the same in 38k", 38 * K),
         Delivery("rom", "ours frozen or in ROMFS", 38 * K),
     )
 }
@@ -73,10 +73,9 @@ def prepare():
     stock = DELIVERIES["1mb"].folder
     for name, slot in ("2mb", "a"), ("rom", "inside"):
         delivery = DELIVERIES[name]
-        (delivery.folder / slot).mkdir(parents=True, exist_ok=True)
-        ours = [part for part in (stock / "a").glob("*.*") if part.stem != "asyncio"]
-        for part in [*ours, *(stock / entry for entry in build.ENTRY)]:
-            shutil.copy(part, delivery.folder / (slot if part.parent != stock else ""))
+        shutil.copytree(stock / "a", delivery.folder / slot)
+        for entry in build.ENTRY:
+            shutil.copy(stock / entry, delivery.folder)
         if name == "rom":
             _romfs(delivery.folder / slot, delivery.folder / "rom")
             shutil.rmtree(delivery.folder / slot)

@@ -236,31 +236,40 @@ def _faulty(http, every=10):
     return answer
 
 
+RESTS = "nothing printing", "on for good"
+
+
 async def endurance(of, names, polls, heap=0):
     """(bytes used after a tenth of the polls, at the end, least free, smallest largest block,
     names of the modules that stayed). One fault in ten polls; raises Failed."""
     seen = Moments()
     probe = modules.shims(of.name, "probe")
     async with Work(of, (heap or of.heap) + probe, "probe", seen.said, names) as work:
-        await work.until(lambda: "/info" in work.broker.latest, "MQTT")
-        work.http.answer = _faulty(work.http)
-        flip = asyncio.create_task(work.print_jobs())
-        try:
-            while work.http.polls < polls:
-                done = work.http.polls
-                if seen.now != done * 10 // polls:
-                    seen.now = done * 10 // polls
-                    say(f"{of.name}: {done} of {polls} polls, one in ten goes wrong")
-                    work.broker.drop()
-                await work.until(lambda done=done: work.http.polls > done, "a poll", 60)
-        finally:
-            flip.cancel()
-        work.http.answer = work.http.healthy
-        seen.now = "done"
-        work.broker.latest.clear()
-        await work.until(lambda: "/info" in work.broker.latest, "MQTT again", AWAY_S)
-        await asyncio.sleep(2)
-    first, last = min(seen.seen[1]), min(seen.seen["done"])
+        faulty = _faulty(work.http)
+
+        async def until(wanted):
+            # Works up to so many polls, then comes to rest in the state it began in.
+            work.http.answer = faulty
+            flip = asyncio.create_task(work.print_jobs())
+            try:
+                while work.http.polls < wanted:
+                    done = work.http.polls
+                    if seen.now != done * 10 // polls:
+                        seen.now = done * 10 // polls
+                        say(f"{of.name}: {done} of {polls} polls, one in ten goes wrong")
+                        work.broker.drop()
+                    await work.until(lambda done=done: work.http.polls > done, "a poll", 60)
+            finally:
+                flip.cancel()
+            work.http.answer, work.http.body = work.http.healthy, printer()
+            work.broker.latest.pop("/info", None)
+            await work.until(lambda: "/info" in work.broker.latest, "MQTT again", AWAY_S)
+            await work.until(lambda: work.broker.latest.get("/reason") in RESTS, "rest", AWAY_S)
+            seen.now = f"after {wanted}"
+            await asyncio.sleep(3)
+            return min(seen.seen[seen.now])
+
+        first, last = await until(polls // 10), await until(polls)
     every = [reading for readings in seen.seen.values() for reading in readings]
     least = min(r[1] for r in every), min(r[2] for r in every)
     own = probe + of.rom
@@ -275,19 +284,21 @@ _names = None
 async def resolver():
     """True inside where names can be served, which takes port 53."""
     global _served, _names
+    _served += 1
+    if _served == 1:
+        _names = asyncio.create_task(Names.start())
     try:
-        _names = _names or await Names.start()
+        await _names
     except OSError:
+        _served -= 1
         yield False
         return
-    _served += 1
     try:
         yield True
     finally:
         _served -= 1
         if not _served:
-            _names.close()
-            _names = None
+            _names.result().close()
 
 
 QUICK = 20, 5, 1
