@@ -220,14 +220,17 @@ def _line(line):
 
 
 def _entries(data, path):
-    # yields (key, value)
+    # yields (key, value); MicroPython's parser takes keys that are no text
     if data is not None:
-        yield from data.items()
+        for key in data:
+            yield str(key), data[key]
         return
     with open(path, "rb") as file:
         for line in file:
             if len(line) > 3:
-                yield from _line(line).items()
+                found = _line(line)
+                for key in found:
+                    yield str(key), found[key]
 
 
 def _write(new, data, path):

@@ -18,7 +18,8 @@ _TICK_MS = const(10)  # how often button and LED are looked at
 _SLOW_MS = const(250)  # how often everything else is
 _SERIAL_MS = const(3000)  # Ctrl-C on the serial line works so long after the start
 _WAIT_MS = const(1000)  # a task that failed starts again after this, doubling …
-_LONGEST_MS = const(60000)  # … up to this, and anew once it has lasted so long
+_LONGEST_MS = const(60000)  # … up to this
+_GOOD_MS = const(15000)  # and anew once it has lasted longer than any failure does
 _ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
 _ASK_LONGEST_MS = const(300000)  # … up to this
 
@@ -157,7 +158,7 @@ class Plug:
             except Exception as error:
                 gc.collect()
                 sys.print_exception(error)
-            if ticks_diff(ticks_ms(), started) >= _LONGEST_MS:
+            if ticks_diff(ticks_ms(), started) >= _GOOD_MS:
                 wait = _WAIT_MS
             await asyncio.sleep_ms(wait)
             wait = min(2 * wait, _LONGEST_MS)
