@@ -31,7 +31,7 @@ class Settings:
     mqtt_topic = "octoplugout/abcdef"
     mqtt_report_s = 60
     mqtt_keepalive_s = 60
-    topics = ()
+    topics = problems = ()
 
     def __init__(self, **given):
         self.__dict__.update(given)
