@@ -288,7 +288,7 @@ async def resolver():
     if _served == 1:
         _names = asyncio.create_task(Names.start())
     try:
-        await _names
+        await _names  # pyright: ignore[reportGeneralTypeIssues]
     except OSError:
         _served -= 1
         yield False
