@@ -50,7 +50,7 @@ def forever():
                     sys.print_exception(error)
                 first = False
                 plug = None
-                for name in set(sys.modules) - set(before):
+                for name in set(sys.modules) - set(before or sys.modules):
                     del sys.modules[name]
                 gc.collect()
                 time.sleep_ms(500)

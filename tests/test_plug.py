@@ -743,8 +743,10 @@ async def test_at_power_on_the_led_blinks_the_version(tmp_path):
         lit = [ms for is_lit, ms in lamp.periods() if is_lit and 150 <= ms <= 250]
         assert len(lit) == major + minor
         # and afterwards it shows the state
+        await house.until("Connected", 40)
         lamp.edges.clear()
-        await house.pause(13)
+        await house.pause(20)
+        lamp.edges = lamp.edges[1:]
         steady(lamp, *LED[house.state])
 
 
