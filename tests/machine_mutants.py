@@ -12,7 +12,7 @@ import itertools
 import machine_search
 import machine_tools
 import machine_world
-from machine_tools import BUSY, COLD, HOT_IDLE, PRINTING, SILENT, mutant, statemachine
+from machine_tools import BUSY, COLD, COLD_PRINT, HOT_IDLE, SILENT, mutant, statemachine
 
 EVENT_WORDS = ("SHORT", "LONG", "INSIST", "ON", "OFF", "PERMON", "FORCEOFF", "ACCEPTED")
 
@@ -47,7 +47,7 @@ def table():
 
 
 def _few(kind, person):
-    few = (COLD, HOT_IDLE, PRINTING, BUSY, SILENT)
+    few = (COLD, HOT_IDLE, COLD_PRINT, BUSY, SILENT)
     machine_search.search(kind, few, person, acts=2)
 
 
@@ -55,9 +55,9 @@ SEARCHES = (
     lambda kind: machine_world.search(1, kind),
     lambda kind: machine_world.search(1, kind, dict(quick=True)),
     lambda kind: machine_world.search(1, kind, dict(proxy=True, wall=True)),
-    lambda kind: machine_world.search(1, kind, shutdown_pi=False),
     lambda kind: machine_search.search(kind, acts=0),
     lambda kind: machine_search.search(kind, acts=0, shutdown_pi=False),
+    lambda kind: machine_world.search(1, kind, shutdown_pi=False),  # last: a mutant may not end
     lambda kind: _few(kind, ("OFF", "LONG", "SHORT")),
 )
 

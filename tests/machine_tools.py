@@ -43,6 +43,7 @@ COLD_PRINT = ("UP", True, 25, 0, False)  # paused overnight, or a dry run
 NO_TEMPERATURE = ("UP", False, None, None, False)
 NO_READING = ("UP", False, None, 0, False)
 NO_TARGET = ("UP", False, 25, None, False)
+NO_FLAGS = ("UP", None, 25, 0, False)  # temperatures, and not a word of what it does
 FORBIDDEN = ("UP", None, None, None, False)  # 403: OctoPrint is there and tells nothing
 LOST = ("UP", None, None, None, True)  # 409: it has lost the printer
 BUSY = ("BUSY", None, None, None, False)
@@ -51,7 +52,7 @@ SILENT = ("SILENT", None, None, None, False)
 UNKNOWN = ("UNKNOWN", None, None, None, False)
 EVERY_EVIDENCE = (
     COLD, WARM, HEATING, HOT_IDLE, PRINTING, STARTING, COLD_PRINT, NO_TEMPERATURE,
-    NO_READING, NO_TARGET, FORBIDDEN, LOST, BUSY, REFUSED, SILENT, UNKNOWN,
+    NO_READING, NO_TARGET, NO_FLAGS, FORBIDDEN, LOST, BUSY, REFUSED, SILENT, UNKNOWN,
 )  # fmt: skip
 EVENTS = ("SHORT", "LONG", "ON", "OFF", "PERMON", "FORCEOFF", "ASKED", "ACCEPTED", "REFUSED_ASK")
 
