@@ -111,6 +111,8 @@ ROWS = [
     ("Cooling", [SILENT] * 99, "Cooling"),
     # Asking
     ("Asking", [SILENT, "LONG"], "Cooling"),
+    ("Asking", "LONG", "Asking"),
+    ("Asking", "OFF", "Asking"),
     ("Asking", "SHORT", "Switched_ON"),
     ("Asking", "ON", "Waiting"),
     ("Asking", "PERMON", "Switched_ON"),
@@ -535,6 +537,20 @@ def test_going_with_the_printer_never_known_stays():
     assert r.say_for(600, SILENT).state == "Going"
 
 
+def test_going_with_an_idle_pi_that_falls_silent_counts_down_once_it_may_have_booted():
+    r = rig("Switched_ON").say(COLD, 2).say(SILENT).press("OFF")
+    assert r.state == "Going"
+    r.say_for(60, SILENT)
+    assert r.state == "Going"  # a booting Pi is silent
+    r.until("Countdown", SILENT, 60)
+
+
+def test_going_with_an_idle_pi_waits_until_it_is_down():
+    r = rig("Switched_ON").say(COLD, 10).say(SILENT).press("OFF").say(SILENT)
+    assert r.state == "Going"
+    assert r.say(SILENT, 3).state == "Countdown"
+
+
 def test_going_then_up_arms():
     r = rig("Going").say(SILENT, 5)
     assert r.state == "Countdown"
@@ -769,3 +785,90 @@ def test_the_drawings_are_those_of_the_table():
     make_states = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_states)
     assert not make_states.stale(), "run tools/make_states.py"
+
+
+# What happens between two looks at the table --------------------------------------------------
+
+
+@pytest.mark.parametrize("event", ["LONG", "OFF"])
+def test_off_for_a_pi_that_is_down_before_its_silence_was_acted_upon(event):
+    """A refusal and a press may come between two ticks."""
+    r = play(rig("Asking"), ["ASKED"] + [SILENT] * 3).after(5).press("REFUSED_ASK", event)
+    assert r.state == "Going"
+    r = play(rig("Asking"), ["ASKED"] + [SILENT] * 3).after(5).press(event)
+    assert r.state == "Asking"  # what was asked for comes to an end in the Countdown
+    assert r.wait(1).state == "Countdown"
+
+
+def test_a_request_is_known_only_where_one_is_made():
+    assert not rig("Cooling").press("ASKED", "ACCEPTED").facts & {"ASKED", "ACCEPTED"}
+
+
+def test_nothing_heard_counts_while_nothing_is_probed():
+    r = rig("Waiting")
+    r.machine.frozen = True
+    assert r.say(COLD, 3).state == "Waiting"
+    assert r.press("SHORT").state == "Switched_ON"  # a person does
+
+
+def test_a_countdown_that_was_left_leaves_nothing_behind():
+    r = rig("Waiting")
+    r.by_hand()
+    assert not r.press("SHORT").facts
+    r = rig("Going").say(SILENT, 4)
+    assert r.state == "Countdown" and {"GONE", "FROM_GOING"} <= r.facts
+    assert not r.press("SHORT").facts & {"GONE", "FROM_GOING"}
+
+
+def test_opening_the_relay_forgets_what_was_known():
+    assert not rig("Armed").press("FORCEOFF").facts
+
+
+def test_a_refusal_after_204_does_not_end_the_countdown():
+    assert rig("Countdown").press("REFUSED_ASK").say(COLD, 3).state == "Countdown"
+
+
+def test_a_refusal_ends_the_countdown_only_once_the_pi_is_heard():
+    r = play(rig("Asking"), ["ASKED"] + [SILENT] * 4).press("REFUSED_ASK")
+    assert r.say(SILENT, 2).state == "Countdown"
+    assert r.say(COLD).state == "Armed"
+
+
+@pytest.mark.parametrize("answer", ["ASKED", "ACCEPTED", "REFUSED_ASK"])
+def test_by_hand_is_not_left_for_a_pi_that_comes_back(answer):
+    r = rig("Waiting")
+    r.by_hand()
+    r.say(COLD).press("ASKED", answer).say(SILENT, 9)
+    assert r.say(COLD, 3).state == "Countdown"
+
+
+def test_by_hand_is_not_left_for_a_request_of_long_ago_without_effect():
+    r = rig("Asking").press("ASKED").say(COLD, 12)
+    assert r.state == "Asking"
+    r.press("LONG", "LONG").say_for(90, COLD)
+    assert r.state == "Countdown" and "BY_HAND" in r.facts
+
+
+def test_without_a_shutdown_time_in_other_states_is_no_quiet_time():
+    r = rig("Switched_ON", shutdown_pi=False).say(COLD, 20)
+    r.press("SHORT").say(COLD).press("LONG").say(COLD, 4)
+    assert r.state == "Countdown"
+    r.say(COLD, 3).say_for(40, SILENT)
+    assert r.say(COLD, 3).state == "Countdown"
+
+
+def test_without_a_shutdown_the_interval_before_the_countdown_is_no_quiet_time():
+    r = rig("Connected", shutdown_pi=False, blind_cool_s=62).say(WARM, 2).press("LONG").wait(1)
+    assert r.state == "Cooling"
+    r.say(LOST, 13)
+    assert r.state == "Cooling"
+    r.wait(3).say(LOST, every=1)
+    assert r.state == "Countdown"
+    r.say_for(40, SILENT)
+    # Two seconds were quiet before. The second of two readings makes it idle and cool again, and
+    # each after it counts for the 2 s before it
+    readings = 0
+    while r.state == "Countdown":
+        r.say(COLD)
+        readings += 1
+    assert readings == 16
