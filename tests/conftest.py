@@ -22,6 +22,16 @@ import fetch  # noqa: E402
 import servers  # noqa: E402
 
 
+_REAL = {"micropython", "mosquittos", "octoprints", "page"}
+
+
+def pytest_collection_modifyitems(items):
+    """Whatever uses a real server is `real`: .ci/run gives these the machine for themselves."""
+    for item in items:
+        if _REAL & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real")
+
+
 def lacking(what, remedy):
     """Skips the test, or fails it where everything has to be there."""
     text = f"{what} is missing: {remedy}"
