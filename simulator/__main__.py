@@ -51,7 +51,13 @@ async def simulate(options, port, headless):
             print(f"--port: {port}: {error.strerror}", file=sys.stderr)
             return 1
         url = f"http://127.0.0.1:{port}/"
+        world.phone.home = url
+        try:
+            await world.phone.start((port + 1) % 65536)
+        except OSError:
+            await world.phone.start(0)
         print(url, flush=True)
+        print(f"{world.phone.url} is the plug's portal while it is open", flush=True)
         if not headless:
             await asyncio.to_thread(webbrowser.open, url)
         await done.wait()
@@ -62,6 +68,8 @@ async def simulate(options, port, headless):
     finally:
         if server is not None:
             await server.stop()
+        if world.phone is not None and world.phone.port:
+            await world.phone.stop()
         await world.stop()
 
 
@@ -75,7 +83,9 @@ def main(
     ] = None,
     flash: Annotated[
         Path | None,
-        typer.Option(help="Directory that is the plug's file system, filled when empty."),
+        typer.Option(
+            help="Directory that is the plug's file system; an empty one is a new plug to set up."
+        ),
     ] = None,
     runtime: Annotated[str, typer.Option(help="auto, micropython or cpython.")] = "auto",
     heap: Annotated[str, typer.Option(help="The plug's heap under MicroPython.")] = "38k",

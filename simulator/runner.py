@@ -118,12 +118,22 @@ class Runner:
         self.state = self.reason = self.countdown = None
         self.heap_free, self.stall_ms_max = None, 0.0
         self.dead = None  # how main.py ended
+        self.chip.serving.clear()
         self.started = self.chip.clock()
 
     @property
     def uptime_ms(self):
         """Since the last start of the firmware's Python; 0 without power."""
         return self.chip.clock() - self.started if self.chip.powered else 0
+
+    @property
+    def ports(self):
+        """(kind, port below 1024) -> the port of 127.0.0.1 that stands for it; see `serves`."""
+        return self.chip.ports
+
+    def serves(self, kind, port):
+        """Whether the firmware has that port of its own open: ("tcp", 80) is the portal."""
+        return (kind, port) in self.chip.serving
 
     @property
     def shim_cost(self):
@@ -277,6 +287,9 @@ class Runner:
         self._say(f"c {chip.cause}")
         self._say("n " + " ".join(chip.wifi.address))
         self._say("r " + _radio(chip.wifi))
+        name, password, security = chip.wifi.point
+        self._say(f"a {name.encode().hex()} {password.encode().hex()} {security}")
+        self._say("t " + chip.routes.hex())
         self._aired()
         self._say("g")
         try:
@@ -325,10 +338,22 @@ class Runner:
             # The firmware's end forgot the status when it set its radio.
             self._sent_status = None
             self._aired()
+            self._tell({"access_point": chip.wifi.active[1]})
+        elif what == "a":
+            name, password, security = rest.split(" ")
+            words = [bytes.fromhex(word).decode("utf-8", "replace") for word in (name, password)]
+            chip.wifi.point = (*words, int(security))
+            self._tell({"access_point": chip.wifi.active[1]})
         elif what == "k":
-            for name, bssid, channel, rssi, auth, hidden in chip.wifi.networks:
-                self._say(f"k {name.hex() or ''} {bssid.hex()} {channel} {rssi} {auth} {hidden:d}")
-            self._say("k")
+            asyncio.get_running_loop().call_later(chip.wifi.scan_ms / 1000, self._found)
+        elif what == "b":
+            kind, port = rest.split(" ")
+            self._say(f"b {chip.bound(kind, int(port))}")
+            self._tell({"serves": port})
+        elif what == "e":
+            kind, port = rest.split(" ")
+            chip.freed(kind, int(port))
+            self._tell({"closed": port})
         elif what == "f":
             if rest or chip.watchdog is not None:
                 chip.watchdog = chip.clock()
@@ -338,6 +363,11 @@ class Runner:
             self.dead = rest or "ended"
             self.serial.append(f"*** main.py {self.dead}: the plug is dead until it is unplugged")
             self._tell({"dead": self.dead})
+
+    def _found(self):
+        for name, bssid, channel, rssi, auth, hidden in self.chip.wifi.networks:
+            self._say(f"k {name.hex()} {bssid.hex()} {channel} {rssi} {auth} {hidden:d}")
+        self._say("k")
 
     # --- what is done to it
 

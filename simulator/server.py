@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from . import broker as broker_module
+from . import lan
 from . import octoprint as octoprint_module
+from . import phone as phone_module
 
 PAGE = Path(__file__).with_name("page.html")
 
@@ -42,7 +44,9 @@ class Server:
                 web.get("/", self.page),
                 web.get("/api/plug", self.plug),
                 web.post("/api/plug/button", self.button),
+                web.get("/api/plug/wifi", self.air),
                 web.post("/api/plug/wifi", self.wifi),
+                web.get("/api/portal", self.portal),
                 web.post("/api/plug/power", self.power),
                 web.post("/api/plug/reset", self.reset),
                 web.post("/api/plug/stall", self.stall),
@@ -117,6 +121,7 @@ class Server:
                 "status": chip.wifi.status() if chip.powered else 0,
                 "access_point": chip.powered and chip.wifi.active[1],
             },
+            "portal": runner.serves("tcp", 80),
             "runtime": runner.runtime,
             "heap": runner.heap if runner.runtime == "micropython" else None,
             "cuts": len(world.pi.cuts) if world.pi else None,
@@ -143,9 +148,97 @@ class Server:
         return web.json_response(self.snapshot())
 
     async def wifi(self, request):
-        data = await _body(request, ("up",))
-        self.world.runner.chip.wifi.up = _bool(data, "up")
+        """{"up"} · {"air"} · {"network", "join" and "password"}; see lan.AIRS and lan.JOINS."""
+        data = await _body(request, ("up", "air", "network", "join", "password"))
+        wifi = self.world.runner.chip.wifi
+        if not data.keys() - {"join", "password"}:
+            raise Wrong("up", "true or false; or air, or network with join or password")
+        changes = []
+        if "up" in data:
+            up = _bool(data, "up")
+            changes.append(lambda: setattr(wifi, "up", up))
+        if "air" in data:
+            networks = list(lan.AIRS[_choice(data, "air", lan.AIRS)])
+            changes.append(lambda: setattr(wifi, "networks", networks))
+        if "network" in data:
+            name = _text(data, "network")
+            if not 1 <= len(name.encode("utf-8", "surrogateescape")) <= 32:
+                raise Wrong("network", "a name of 1 to 32 bytes")
+            if "join" not in data and "password" not in data:
+                raise Wrong("network", "goes with join or password")
+            if "join" in data:
+                outcome = lan.JOINS[_choice(data, "join", lan.JOINS)]
+                changes.append(lambda: wifi.come_to(name, outcome))
+            if "password" in data:
+                password = _text(data, "password")
+                changes.append(lambda: wifi.passwords.update({name: password}))
+        elif "join" in data or "password" in data:
+            raise Wrong("network", "which one join and password are of")
+        for change in changes:
+            change()
+        self.world.runner.chip.aired()
         return web.json_response(self.snapshot())
+
+    async def air(self, request):
+        """What is on the air, the plug's own access point, and what the station comes to."""
+        chip = self.world.runner.chip
+        wifi = chip.wifi
+        words = {number: word for word, number in lan.JOINS.items()}
+        networks = [
+            {
+                "name": name.decode("utf-8", "backslashreplace"),
+                "hex": name.hex(),
+                "channel": channel,
+                "rssi": rssi,
+                "authmode": security,
+                "hidden": hidden,
+            }
+            for name, _, channel, rssi, security, hidden in wifi.networks
+        ]
+        name, password, security = wifi.point
+        return web.json_response(
+            {
+                "up": wifi.up,
+                "status": wifi.status() if chip.powered else 0,
+                "wanted": wifi.wanted and wifi.wanted[0],
+                "networks": networks,
+                "passwords": wifi.passwords,
+                "joins": {name: words[number] for name, number in wifi.outcomes.items()},
+                "known_airs": list(lan.AIRS),
+                "known_joins": list(lan.JOINS),
+                "access_point": {
+                    "active": chip.powered and wifi.active[1],
+                    "name": name,
+                    "password": password if security else "",
+                    "authmode": security,
+                },
+            }
+        )
+
+    async def portal(self, request):
+        """Where the portal is, why not, and what one enters there to have the stand-ins."""
+        world = self.world
+        phone, chip = getattr(world, "phone", None), world.runner.chip
+        reason = phone_module.in_the_way(world.runner)
+        name, _, security = chip.wifi.point
+        enter = {"WiFi": f"{lan.NAME}, password {lan.PASSWORD}"}
+        if world.pi is not None:
+            enter["OctoPrint"] = f"octopi.local or {lan.PI}, key {octoprint_module.GOOD_KEY}"
+        if world.broker is not None:
+            enter["MQTT broker"] = f"broker.local or {lan.BROKER}"
+        settings = world.settings() if hasattr(world, "settings") else {}
+        return web.json_response(
+            {
+                "url": phone.url if phone and phone.port else None,
+                "open": reason is None,
+                "why_not": reason and f"{reason[0]}. {reason[1]}",
+                "plug": phone_module.address(chip),
+                "access_point": name if chip.powered and chip.wifi.active[1] else None,
+                "access_point_open": security == 0,
+                "password": settings.get("portal_password"),
+                "enter": enter,
+            }
+        )
 
     async def power(self, request):
         data = await _body(request, ("on",))

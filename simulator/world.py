@@ -1,15 +1,22 @@
-"""Everything around one plug, and the plug: Pi and printer on its relay, broker, network."""
+"""Everything around one plug, and the plug: Pi and printer on its relay, broker, network.
+
+A plug whose file system is given by `flash` is its owner's: it starts with the settings that are
+there, with none it comes up to be set up. Without one it is set up for the stand-ins already.
+"""
 
 import asyncio
+import json
 import shutil
 import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import flash
+from . import flash, lan
 from .broker import Broker
+from .door import SILENT, Door
 from .octoprint import GOOD_KEY
+from .phone import Phone
 from .pi import Pi
 from .runner import Runner
 
@@ -62,8 +69,8 @@ class World:
 
     def __init__(self, options):
         self.options = options
-        self.pi = self.broker = self.runner = None
-        self._temporary = None
+        self.pi = self.broker = self.runner = self.phone = None
+        self._resolver = self._nobody = self._temporary = None
 
     async def start(self):
         """Start everything. OSError when a port is taken, flash.FlashError, ValueError."""
@@ -81,9 +88,14 @@ class World:
             folder = self._temporary = tempfile.mkdtemp(prefix="octoplugout-flash-")
         folder = Path(folder)
         self.runner = Runner(folder, options.runtime, options.heap)
+        self.phone = Phone(self.runner)
         await asyncio.to_thread(self._fill, folder)
         chip = self.runner.chip
         chip.wifi.join_ms = 300 / options.speed
+        chip.wifi.scan_ms = 2000 / options.speed
+        lan.on_the_air(chip.wifi)
+        self._neighbour(chip.wifi)
+        chip.routes = await self._routes()
         if self._asks_names():
             chip.wifi.dns = _resolver()
         if self.pi is not None:
@@ -92,22 +104,63 @@ class World:
         await self._ready()
 
     def _fill(self, folder):
-        options = self.options
+        options, given = self.options, self.options.config
         if not (folder / "main.py").exists() or options.flash is None:
             flash.fill(folder, self.runner.runtime)
-        host, port = options.octoprint or ("127.0.0.1", self.pi.octoprint.port)
-        forced = {"octoprint_host": host, "octoprint_port": port}
-        forced["octoprint_api_key"] = options.api_key or GOOD_KEY
-        if self.pi is not None:
-            forced["probe_port"] = self.pi.probe.port
-        host, port = options.mqtt or ("127.0.0.1", self.broker.port)
-        forced |= {"mqtt_host": host, "mqtt_port": port}
-        given = options.config
-        if "wifi_ssid" not in (given or {}):
-            forced |= {"wifi_ssid": "workshop", "wifi_password": "any will do"}
+        owned = options.flash is not None and given is None
+        forced = {}
+        if options.octoprint or not owned:
+            host, port = options.octoprint or (lan.PI, 80)
+            forced |= {"octoprint_host": host, "octoprint_port": port}
+            forced["octoprint_api_key"] = options.api_key or GOOD_KEY
+        if self.pi is not None and not owned:
+            forced["probe_port"] = 22
+        if options.mqtt or not owned:
+            host, port = options.mqtt or (lan.BROKER, 1883)
+            forced |= {"mqtt_host": host, "mqtt_port": port}
+        if not owned and "wifi_ssid" not in (given or {}):
+            forced |= {"wifi_ssid": lan.NAME, "wifi_password": lan.PASSWORD}
         # A flash that was used before has its times already: dividing them again would be wrong.
         fresh = given is not None or not (folder / "config.json").exists()
-        flash.configure(folder, given, forced, options.speed if fresh else 1)
+        speed = options.speed if fresh else 1
+        if forced or speed != 1:
+            flash.configure(folder, given, forced, speed)
+
+    def _neighbour(self, wifi):
+        """A network that the plug was set up for elsewhere is on the air here too."""
+        values = self.settings()
+        name, password = values.get("wifi_ssid"), values.get("wifi_password", "")
+        known = {found[0] for found in wifi.networks} | {lan.HIDDEN.encode()}
+        if isinstance(name, str) and name and name.encode() not in known:
+            wifi.networks.append((name.encode(), b"\x02\0\0\0\2\0", 6, -55, 3, False))
+            wifi.passwords[name] = str(password)
+
+    def settings(self):
+        """What config.json on the plug's flash says now; {} where there is none to read."""
+        try:
+            values = json.loads((self.runner.flash / "config.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    async def _routes(self):
+        """Where the plug finds whom; see lan.routes."""
+        hosts = {}
+        if self.pi is not None:
+            hosts[lan.PI, 80] = self.pi.octoprint.port
+            hosts[lan.PI, 22] = self.pi.probe.port
+        if self.broker is not None:
+            hosts[lan.BROKER, 1883] = self.broker.port
+        if self._asks_names():
+            return lan.routes(hosts)
+        self._resolver = lan.Resolver(lan.NAMES)
+        await self._resolver.start()
+        hosts[lan.ROUTER, 53] = hosts[lan.MDNS] = self._resolver.port
+        if self.pi is None or self.broker is None:
+            return lan.routes(hosts)  # the real one is somewhere out there
+        self._nobody = Door(None)
+        self._nobody.open(SILENT)
+        return lan.routes(hosts, self._nobody.port)
 
     def _asks_names(self):
         hosts = [part[0] for part in (self.options.octoprint, self.options.mqtt) if part]
@@ -127,6 +180,10 @@ class World:
             self.pi.close()
         if self.broker is not None:
             await self.broker.stop()
+        if self._resolver is not None:
+            self._resolver.stop()
+        if self._nobody is not None:
+            self._nobody.close()
         if self._temporary:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

@@ -1115,6 +1115,33 @@ async def test_mains_and_wifi(control):
     assert (status, plug["wifi"]["up"]) == (200, False)
 
 
+async def test_the_air_can_be_told_what_to_do(control):
+    data = '{"air": "hostile", "network": "workshop", "join": "no address"}'
+    assert (await control("POST", "/api/plug/wifi", data))[0] == 200
+    status, air = await control("GET", "/api/plug/wifi")
+    assert b"%s %d %n".hex() in "".join(found["hex"] for found in air["networks"])
+    assert air["joins"] == {"workshop": "no address"}
+    data = '{"network": "workshop", "join": "ok", "password": "filament"}'
+    await control("POST", "/api/plug/wifi", data)
+    assert control.world.runner.chip.wifi.outcome("workshop", "filament") == 5
+    assert control.world.runner.chip.wifi.outcome("workshop", "other") == 2
+    status, air = await control("GET", "/api/plug/wifi")
+    assert (air["joins"], air["passwords"]) == ({}, {"workshop": "filament"})
+    assert air["access_point"] == {
+        "active": True,
+        "name": "MicroPython-8a12ab",
+        "password": "micropythoN",
+        "authmode": 3,
+    }
+
+
+async def test_the_portal_as_the_control_interface_shows_it(control):
+    status, portal = await control("GET", "/api/portal")
+    assert (status, portal["open"]) == (200, False)
+    assert portal["why_not"].startswith("The portal is closed. Hold the plug's button")
+    assert portal["enter"]["WiFi"] == "workshop, password filament"
+
+
 async def test_the_printer_and_its_pi_can_be_told_what_to_do(control):
     assert (await control("POST", "/api/printer", '{"mode": "hang"}'))[1]["mode"] == "hang"
     data = json.dumps({"mode": "500", "path": SHUTDOWN})
@@ -1159,6 +1186,12 @@ async def test_messages_can_be_sent_and_read(control):
         ("/api/plug/button", "[" * 50000, "body", "JSON"),
         ("/api/plug/button", "[200]", "body", "a JSON object"),
         ("/api/plug/wifi", '{"up": "no"}', "up", "true or false"),
+        ("/api/plug/wifi", "{}", "up", "true or false"),
+        ("/api/plug/wifi", '{"air": "thin"}', "air", "one of plain, hostile, nothing"),
+        ("/api/plug/wifi", '{"network": ""}', "network", "1 to 32 bytes"),
+        ("/api/plug/wifi", '{"network": "x"}', "network", "goes with join or password"),
+        ("/api/plug/wifi", '{"network": "x", "join": "maybe"}', "join", "one of ok, wrong"),
+        ("/api/plug/wifi", '{"up": true, "join": "ok"}', "network", "which one"),
         ("/api/plug/power", "{}", "on", "true or false"),
         ("/api/plug/reset", '{"cause": 5}', "cause", "0 power-on, 1 hardware watchdog"),
         ("/api/plug/reset", '{"cause": [1]}', "cause", "0 power-on"),
@@ -1357,6 +1390,7 @@ def test_nothing_is_left_behind(tmp_path, how):
     process = simulate("--headless", "--port", "0", *flash)
     url = process.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
+    assert process.stdout.readline().endswith(" is the plug's portal while it is open\n")
     started = children(process.pid)
     assert started
     process.send_signal(how)

@@ -22,6 +22,7 @@ last_us = worst_us = 0
 looked_ms = told_ms = 0
 seen = None
 running = False
+port = 0  # on 127.0.0.1, that the simulator gave last
 
 
 def say(text):
@@ -55,7 +56,7 @@ def pump():
 
 def obey(what, words):
     """One line from the simulator."""
-    global running, worst_us
+    global running, worst_us, port
     if what == "i":
         n = int(words[0])
         silicon.pins[n] = silicon.pins[n] & 3 | (4 if words[1] == "1" else 0)
@@ -73,6 +74,17 @@ def obey(what, words):
         silicon.active[:] = [words[0] == "1", words[1] == "1"]
         if len(words) > 2:
             silicon.wanted = (bytes.fromhex(words[2]).decode(), bytes.fromhex(words[3]).decode())
+    elif what == "a":
+        silicon.point = (
+            bytes.fromhex(words[0]).decode(),
+            bytes.fromhex(words[1]).decode(),
+            int(words[2]),
+        )
+    elif what == "t":
+        silicon.routes = bytes.fromhex(words[0]) if words else b""
+    elif what == "b":
+        port = int(words[0])
+        running = True
     elif what == "z":
         worst_us = 0
     elif what == "k":
@@ -165,6 +177,21 @@ def radio():
     say(line + "\n")
 
 
+def pointed():
+    name, password, security = silicon.point
+    say("a %s %s %d\n" % (hexed(name.encode()), hexed(password.encode()), security))
+
+
+def bound(kind, low):
+    say("b %s %d\n" % (kind, low))
+    wait()
+    return port
+
+
+def freed(kind, low):
+    say("e %s %d\n" % (kind, low))
+
+
 def status():
     pump()
     return silicon.joined
@@ -198,8 +225,9 @@ def start(port):
     stream = line.makefile("rwb", 0)
     line.setblocking(False)
     wait()
-    for function in (changed, sampled, stored, radio, status, found, restart, fed):
-        setattr(silicon, function.__name__, function)
+    ours = globals()
+    for name in silicon.CALLS.split():
+        setattr(silicon, name, ours[name])
     import air
 
     sys.modules["socket"] = air

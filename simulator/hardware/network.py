@@ -15,10 +15,8 @@ AUTH_WPA2_PSK = 3
 AUTH_WPA_WPA2_PSK = 4
 
 _names = ["ESP8266", "XX"]  # host name and country, kept over a restart of Python as on the chip
-_configs = (
-    {"pm": 0},
-    {"essid": "MicroPython-8a12ab", "password": "micropythoN", "authmode": 3, "channel": 1},
-)
+_configs = ({"pm": 0}, {"channel": 1})
+_point = ("essid", "password", "authmode")
 _same = {"ssid": "essid", "key": "password", "security": "authmode", "dhcp_hostname": "hostname"}
 _known = ("essid", "password", "authmode", "channel", "hidden", "txpower", "pm", "protocol")
 
@@ -53,6 +51,8 @@ class WLAN:
         silicon.radio()
 
     def disconnect(self):
+        if self.which:
+            raise OSError("STA required")
         silicon.wanted = None
         silicon.radio()
 
@@ -86,15 +86,19 @@ class WLAN:
     def config(self, name=None, **values):
         mine = _configs[self.which]
         if name is None:
+            point = list(silicon.point)
             for key, value in values.items():
                 key = _same.get(key, key)
                 if key == "hostname":
                     hostname(value)
                 elif key not in _known:
                     raise ValueError("unknown config param")
+                elif self.which and key in _point:
+                    point[_point.index(key)] = value
                 else:
                     mine[key] = value
-            silicon.radio()
+            if point != list(silicon.point):
+                _set_point(*point)
             return None
         name = _same.get(name, name)
         if name == "mac":
@@ -105,7 +109,18 @@ class WLAN:
             return silicon.wanted[0] if silicon.wanted else ""
         if name not in _known:
             raise ValueError("unknown config param")
+        if self.which and name in _point:
+            return silicon.point[_point.index(name)]
         return mine.get(name, 0)
+
+
+def _set_point(name, password, security):
+    # The SDK takes this only while the access point is on, and WPA only with 8 characters or more.
+    fits = 0 < len(name.encode()) <= 32 and len(password.encode()) <= 64
+    if not silicon.active[1] or not fits or security and len(password) < 8:
+        raise OSError("can't set AP config")
+    silicon.point = (name, password, security)
+    silicon.pointed()
 
 
 def hostname(name=None):

@@ -5,6 +5,9 @@ Whoever owns the chip (virtual.Chip in the same process, link.py in a process of
 own) replaces the functions below.
 """
 
+# The functions below that an owner replaces.
+CALLS = "changed sampled stored radio pointed status found bound freed restart fed"
+
 # One byte a pin; GPIO0 to GPIO16.
 LATCH = 1  # the output register's bit
 DRIVEN = 2  # the output is enabled
@@ -23,6 +26,11 @@ active = [False, True]  # a fresh image opens its own access point
 wanted = None  # (name, password) that the station joins, None = none
 joined = 0  # the station's STAT_ number
 addresses = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")  # address, mask, gateway, name server
+FRESH_POINT = ("MicroPython-8a12ab", "micropythoN", 3)
+point = FRESH_POINT  # the access point: name, password, authmode
+# Who is where on the virtual network, 8 bytes each: port and address as the firmware says them,
+# then the port on 127.0.0.1 where it really is. Six zeros: everybody else but 127.0.0.0.
+routes = b""
 
 
 def set_pin(n, bits):
@@ -49,6 +57,10 @@ def radio():
     """`active` or `wanted` was set."""
 
 
+def pointed():
+    """`point` was set."""
+
+
 def status():
     """The station's STAT_ number now."""
     return joined
@@ -57,6 +69,15 @@ def status():
 def found():
     """What a scan finds: tuples (name, bssid, channel, rssi, authmode, hidden)."""
     return []
+
+
+def bound(kind, port):
+    """A socket, "tcp" or "udp", takes a port below 1024: the one on 127.0.0.1 to take for it."""
+    return port
+
+
+def freed(kind, port):
+    """That socket was closed."""
 
 
 def restart(why):

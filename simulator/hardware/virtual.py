@@ -7,6 +7,7 @@ one it has a life of its own: pins and RTC memory outlive the Python that set th
 """
 
 import asyncio
+import socket
 
 from . import silicon
 
@@ -50,12 +51,17 @@ class Wifi:
 
     def __init__(self, chip):
         self.chip = chip
-        self.join_ms = 0  # from connect() to an address
+        self.join_ms = 0  # from connect() to an address, or to the failure
+        self.scan_ms = 0  # the radio looks that long, and the firmware waits for it
         self.passwords = {}  # name -> password; a name that is not here takes any password
+        self.outcomes = {}  # name -> STAT_ number that joining comes to; CONNECTING: no address
         self.networks = list(NETWORKS)
+        self.hidden = ()  # names that no scan tells
+        self.only_these = False  # whether a name that is neither in networks nor hidden is found
         self.address = ("127.0.0.1", "255.0.0.0", "127.0.0.1", "127.0.0.1")
         self.active = [False, True]  # station, access point: a fresh image opens one of its own
         self.wanted = None  # (name, password)
+        self.point = silicon.FRESH_POINT  # the plug's own access point: name, password, authmode
         self._up = True
         self._since = 0
 
@@ -95,10 +101,27 @@ class Wifi:
             return STAT_IDLE
         if not self._up:
             return STAT_NO_AP_FOUND
-        name, password = self.wanted
+        if self.chip.clock() - self._since < self.join_ms:
+            return STAT_CONNECTING
+        return self.outcome(*self.wanted)
+
+    def come_to(self, name, outcome):
+        """From now on joining `name` comes to that STAT_ number, or to what its password says."""
+        if outcome == STAT_GOT_IP:
+            self.outcomes.pop(name, None)
+        else:
+            self.outcomes[name] = outcome
+
+    def outcome(self, name, password):
+        """What joining that network with that password comes to, a STAT_ number."""
+        if name in self.outcomes:
+            return self.outcomes[name]
+        seen = [found[0].decode("utf-8", "surrogateescape") for found in self.networks]
+        if self.only_these and name not in seen and name not in self.hidden:
+            return STAT_NO_AP_FOUND
         if self.passwords.get(name, password) != password:
             return STAT_WRONG_PASSWORD
-        return STAT_GOT_IP if self.chip.clock() - self._since >= self.join_ms else STAT_CONNECTING
+        return STAT_GOT_IP
 
 
 class Chip:
@@ -125,6 +148,9 @@ class Chip:
         self.resets = []  # the cause of every reset since mains came on
         self.watchdog = None  # when it was last fed, once it is started
         self.wifi = Wifi(self)
+        self.ports = {}  # (kind, port below 1024) -> the port of 127.0.0.1 that stands for it
+        self.serving = set()  # the keys of `ports` that are open now
+        self.routes = b""  # as in silicon.py
         for n in range(17):
             self.pins[n] = silicon.OUTSIDE
         self.pin_log = []  # (ms, pin, driven, level)
@@ -247,13 +273,29 @@ class Chip:
         for listener in self.air_listeners:
             listener()
 
+    # --- ports
+
+    def bound(self, kind, port):
+        """The firmware opens that port, "tcp" or "udp": returns the PC's port that it gets."""
+        key = kind, port
+        if key not in self.ports:
+            stream = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+            with socket.socket(socket.AF_INET, stream) as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.ports[key] = probe.getsockname()[1]
+        self.serving.add(key)
+        return self.ports[key]
+
+    def freed(self, kind, port):
+        self.serving.discard((kind, port))
+
 
 class Wired(Chip):
     """The chip of this process: what the modules machine and network reach through `silicon`."""
 
     def __init__(self, clock):
         super().__init__(clock, silicon.pins)
-        for name in ("changed", "sampled", "stored", "radio", "status", "found", "restart", "fed"):
+        for name in silicon.CALLS.split():
             setattr(silicon, name, getattr(self, "_" + name, None) or getattr(self, name))
 
     def reset(self):
@@ -262,6 +304,8 @@ class Wired(Chip):
         silicon.cause = POWER_ON
         silicon.active[:] = [False, True]
         silicon.wanted = None
+        silicon.point = self.wifi.point
+        silicon.routes = b""
         self.aired()
 
     def power(self, on):
@@ -296,6 +340,9 @@ class Wired(Chip):
     def _radio(self):
         self.wifi.want(silicon.active, silicon.wanted)
         silicon.addresses = self.wifi.address
+
+    def _pointed(self):
+        self.wifi.point = silicon.point
 
     def _status(self):
         return self.wifi.status()
