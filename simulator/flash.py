@@ -36,9 +36,11 @@ def fill(folder, runtime):
     if slot.exists():
         shutil.rmtree(slot)  # compiled files of another run would do nothing here
     slot.mkdir()
-    for source in sorted(FIRMWARE.iterdir()):  # slim/ stands for what CPython has
+    for source in sorted(FIRMWARE.rglob("*")):  # slim/ stands for what CPython has
         name = source.relative_to(FIRMWARE)
         if source.is_dir() or source.suffix == ".example":
+            continue
+        if name.parts[0] == "slim" or "__pycache__" in name.parts:
             continue
         target = folder / name if name.as_posix() in ("boot.py", "main.py") else slot / name
         target.parent.mkdir(parents=True, exist_ok=True)

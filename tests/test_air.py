@@ -455,6 +455,17 @@ def fill(tmp_path, monkeypatch):
     return fill
 
 
+def test_under_cpython_everything_of_the_firmware_is_on_the_flash(tmp_path, monkeypatch):
+    firmware = tmp_path / "firmware"
+    for name in ("main.py", "plug.py", "pages/x.html", "slim/asyncio.py", "__pycache__/plug.pyc"):
+        (firmware / name).parent.mkdir(parents=True, exist_ok=True)
+        (firmware / name).write_text("")
+    monkeypatch.setattr(flash_module, "FIRMWARE", firmware)
+    flash_module.fill(tmp_path / "flash", "cpython")
+    found = {p.relative_to(tmp_path / "flash").as_posix() for p in (tmp_path / "flash").rglob("*")}
+    assert found == {"main.py", "a", "a/plug.py", "a/pages", "a/pages/x.html"}
+
+
 def test_an_empty_flash_is_a_new_plug(fill, tmp_path):
     assert fill(flash=tmp_path) is None
 
