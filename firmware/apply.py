@@ -13,12 +13,13 @@ def changes(plug):
         if hasattr(plug.s, key):
             setattr(plug.s, key, new[key])
         if key[:10] == "octoprint_" or key == "probe_port":
-            plug.octo.forget()
+            if plug.octo:
+                plug.octo.forget()
             plug.machine.forget()
             plug.machine.turns += 1  # a poll under way counts for nothing
-        if key in ("wifi_ssid", "wifi_password", "wifi_country", "hostname"):
+        if key in ("wifi_ssid", "wifi_password", "wifi_country", "hostname") and plug.joins:
             plug.board.join(plug.s, ticks_ms(), True)
-        if key[:5] == "mqtt_" or key[:6] == "topic_":
+        if plug.octo and (key[:5] == "mqtt_" or key[:6] == "topic_"):
             if plug.tasks[1]:
                 plug.tasks[1].cancel()
             plug.connect()

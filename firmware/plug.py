@@ -51,7 +51,6 @@ class Plug:
         gc.collect()
 
         from gestures import Gestures
-        from octoapi import OctoApi
         from statemachine import Machine
 
         self.started = now = ticks_ms()  # moves on a minute at a time
@@ -61,11 +60,14 @@ class Plug:
             self.machine = Machine(s, now, board.saved or None)
         except ValueError:
             self.machine = Machine(s, now)
-        self.octo = OctoApi(s, self.resolve, board.wlan.isconnected)
         self.gestures = Gestures(s)
         self.changes = None  # settings, checked and stored, to be used once nothing is at stake
-        self.mqtt = None
+        self.octo = None  # it and mqtt: not while the portal is open
         self.connect()
+        self.way = ""  # in which the portal is to be opened
+        self.visit = None  # the task that has the portal open
+        self.joins = True  # the station is seen to
+        self.again = False  # a restart in place is asked for
         self._serial = True
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
@@ -78,7 +80,11 @@ class Plug:
         self.tasks = [None, None]
 
     def connect(self):
-        """Have a connection to the broker that the settings name, if any, in place of another."""
+        """Have a poller, and a connection to the broker that the settings name, if any."""
+        if self.octo is None:
+            from octoapi import OctoApi
+
+            self.octo = OctoApi(self.s, self.resolve, self.board.wlan.isconnected)
         self.mqtt = None
         if self.s.mqtt_host not in ("", "none"):
             from mqtt import Mqtt
@@ -102,8 +108,13 @@ class Plug:
             try:
                 now = ticks_ms()
                 gesture = gestures.sample(board.pressed(), now)
-                if gesture and gesture[:4] != "HOLD":
-                    self.post(gesture)
+                if gesture:
+                    if gesture[:4] != "HOLD":
+                        self.post(gesture)
+                    elif gesture == "HOLD" and s.wifi_ssid:
+                        self.way = "lan" if board.wlan.isconnected() else "ap"
+                    else:
+                        self.way = "open"
                 if ticks_diff(now, self.slow) >= 0:
                     self.slow = ticks_add(now, _SLOW_MS)
                     board.relay(machine.relay)  # first of all, whatever fails below
@@ -132,20 +143,47 @@ class Plug:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
-        if self.changes and self.machine.alias not in _CRITICAL:
+        critical = self.machine.alias in _CRITICAL
+        if self.changes and not critical:
             import apply
 
             apply.changes(self)
             del sys.modules["apply"]
+        self._guests(critical)
+        if not self.visit:
+            if not self.board.wlan.isconnected():
+                self.octo.since = None  # however short: the Pi may have lost it too
+            elif self.octo.since is None:
+                self._hurry = True
+        if self.joins:
+            self.board.join(self.s, now)
+
+    def _guests(self, critical):
+        # Poller and MQTT, or the portal: that is what the heap has room for.
+        if not self.s.wifi_ssid and not self.visit:
+            self.way = "open"
+        if critical:
+            self.way = ""
+        task = self.visit
+        if task:
+            if not task.done():
+                if critical or self.way:
+                    task.cancel()
+                return
+            self.visit = None
+            sys.modules.pop("visit", None)
+            if self.octo is None or self.again:
+                raise SystemExit  # in place: main.py runs the plug anew
+        if self.way:
+            import visit
+
+            self.visit = asyncio.create_task(visit.run(self, self.way))
+            self.way = ""
+            return
         tasks = self.tasks
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():  # type: ignore
                 tasks[i] = asyncio.create_task(self._keep(self._works[i]))
-        if not self.board.wlan.isconnected():
-            self.octo.since = None  # however short: the Pi may have lost it too
-        elif self.octo.since is None:
-            self._hurry = True
-        self.board.join(self.s, now)
 
     async def _keep(self, work):
         wait = _WAIT_MS

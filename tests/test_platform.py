@@ -27,6 +27,8 @@ ARROWS = {
     "names": set(),
     "wire": set(),
     "board": set(),
+    "radio": set(),
+    "captive": set(),
     # the settings and their parts, each loaded when needed
     "configfile": {"schema"},
     "settings": {"configfile", "schema"},
@@ -35,7 +37,11 @@ ARROWS = {
     "mqtt": {"wire"},
     "discovery": {"wire"},
     "bridge": {"wire"},
-    "portal": {"wire", "labels", "settings", "configfile", "schema"},
+    # the portal: what opens it, what serves, and the pages, which know what serves them
+    "visit": {"portal", "radio", "settings"},
+    "portal": {"wire", "captive"},
+    "front": {"portal"},
+    "wifi": {"radio", "settings"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},
@@ -43,7 +49,7 @@ ARROWS = {
     "boot": set(),
 }
 # boot.py is there to drive the relay before anything else is loaded
-HARDWARE = {"board": PLATFORM, "boot": {"machine"}}
+HARDWARE = {"board": PLATFORM, "boot": {"machine"}, "radio": {"network"}}
 # What these rules may import at all, so that they run anywhere
 PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}, "schema": set()}
 # What one module may use although the rules refuse it, and why
@@ -51,6 +57,7 @@ EXCUSED = {
     # Given a dotted address it asks nobody; names are resolved without blocking, by names.py
     "names": {"socket.getaddrinfo"},
     "wire": {"socket.getaddrinfo"},
+    "portal": {"socket.getaddrinfo"},
 }
 
 
