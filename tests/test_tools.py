@@ -118,3 +118,10 @@ def test_a_file_that_does_not_compile_is_named_with_its_line(tmp_path):
     with pytest.raises(build.BuildError, match=r"(?s)bad.*line 2.*SyntaxError"):
         build.compile_mpy(tmp_path / "bad.py", tmp_path / "bad.mpy", 3)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.py"]
+
+
+def test_what_an_open_file_can_do_keeps_its_name_though_a_class_of_ours_does_it_too():
+    import pack
+
+    ours = {"portal": "class Portal:\n def flush(self): pass\n def offer(self): pass\n"}
+    assert set(pack.public_names(ours, build._foreign())) == {"Portal", "offer"}

@@ -121,6 +121,7 @@ def _foreign():
     """Names of attributes that objects have which are not ours."""
     import asyncio
     import gc
+    import io
     import json
     import select
     import socket
@@ -128,6 +129,7 @@ def _foreign():
 
     theirs = [str, bytes, bytearray, memoryview, list, dict, set, tuple, int, float, OSError]
     theirs += [asyncio, asyncio.Task, gc, json, os, select, socket, socket.socket, sys, time]
+    theirs.append(io.BufferedRandom)  # an open file
     names = {name for thing in theirs for name in dir(thing)}
     for source in (ROOT / "simulator/hardware").glob("*.py"):
         names |= set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
