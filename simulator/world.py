@@ -69,6 +69,7 @@ class World:
 
     def __init__(self, options):
         self.options = options
+        self.scan_ms = 2000 / options.speed  # the radio's own time, which blocks the firmware
         self.pi = self.broker = self.runner = self.phone = None
         self._resolver = self._nobody = self._temporary = None
 
@@ -92,7 +93,7 @@ class World:
         await asyncio.to_thread(self._fill, folder)
         chip = self.runner.chip
         chip.wifi.join_ms = 300 / options.speed
-        chip.wifi.scan_ms = 2000 / options.speed
+        chip.wifi.scan_ms = self.scan_ms
         lan.on_the_air(chip.wifi)
         self._neighbour(chip.wifi)
         chip.routes = await self._routes()

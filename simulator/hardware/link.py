@@ -202,7 +202,9 @@ def found():
     networks = []
     say("k\n")
     wait()
-    return networks
+    known = networks
+    networks = None  # a scan's result is the firmware's to keep
+    return known
 
 
 def restart(why):
