@@ -129,7 +129,8 @@ INSIST > Countdown BY_HAND
 PERMON > Switched_ON
 """
 
-# The facts that a restart in place remembers.
+# The facts that a restart in place remembers. Their order stays, and new ones come last: the build
+# shortens them by it, and the RTC memory outlives an update.
 _KEPT = "ASKED ACCEPTED REFUSED BY_HAND GONE FROM_GOING ANSWERED WAS_PRINTING WAS_IDLE"
 
 # Timers: ms since something began. They stop at _AGES, so nothing old is ever compared.
@@ -160,6 +161,13 @@ def _row(name):
     return STATES[at : STATES.find("\n", at)].split(" ", 5)
 
 
+def _alias(state):
+    # The name of the row of STATES that is published as `state`; "" if there is none.
+    at = STATES.find(" " + state + " ")
+    alias = STATES[STATES.rfind("\n", 0, at) + 1 : at]
+    return "" if at < 0 or " " in alias or state == "-" else alias
+
+
 class Machine:
     """The power state machine.
 
@@ -184,26 +192,25 @@ class Machine:
         self.remembered = self.alias = self._event = ""
         self.forget()
         words = (state or settings.initial_state).split(" ")
-        at = STATES.find(" " + words[0] + " ")
-        alias = STATES[STATES.rfind("\n", 0, at) + 1 : at]
-        if at < 0 or " " in alias or words[0] == "-":
-            alias = "Waiting"
-            if state:
-                raise ValueError("state: no such state")
-        self._enter(alias)
+        alias = _alias(words[0])
+        if state and not alias:
+            raise ValueError("state: no such state")
+        self._enter(alias or "Waiting")
         self._t[_ASKED] = 0
         self._t[_OPENED] = 0 if state else _AGES
         for word in words[1:]:
             if word in _KEPT:
                 self.facts.add(word)
             else:
-                self.remembered = word
+                self.remembered = _alias(word)
         self._show()
 
     def save(self):
         """A text from which a restart goes on: state, facts, and the state remembered, if any."""
         words = [self.state] + [word for word in _KEPT.split(" ") if word in self.facts]
-        return " ".join(words + [self.remembered]).strip()
+        if self.remembered:
+            words.append(_row(self.remembered)[1])
+        return " ".join(words)
 
     def post(self, event, now):
         """Something happened: a press, a command, or how the request to shut down went."""
@@ -399,8 +406,8 @@ class Machine:
         target = words[0].split("/")
         target = self.remembered or target[-1] if target[0] == "remembered" else target[0]
         if target == "on_state":
-            on = self.s.initial_state in ("Relay_off", "Switched_ON")
-            target = "Switched_ON" if on else "Waiting"
+            waits = self.s.initial_state in ("Waiting_for_print_activity", "last")
+            target = "Waiting" if waits else "Switched_ON"
         if "forget" in words:
             self.remembered = ""
         if target == "stay":

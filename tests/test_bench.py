@@ -58,8 +58,7 @@ def test_moments_are_the_worst_that_was_seen():
 @pytest.mark.real
 def test_every_module_of_the_firmware_has_its_cost(deliveries):
     rows = {name.removeprefix("module "): (cost, kept) for name, cost, kept in modules.costs()}
-    ours = {path.stem for path in build.FIRMWARE.glob("*.py")}
-    ours -= {entry.removesuffix(".py") for entry in build.ENTRY}
+    ours = set(build.texts())
     assert ours <= set(rows)
     for name in modules.RESIDENT.split():
         assert rows[name][1] is None and rows[name][0] > 100

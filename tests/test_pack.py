@@ -1,0 +1,162 @@
+"""What is packed for the plug does what the source does."""
+
+import ast
+import random
+import types
+
+import pytest
+
+import build
+import merge
+import pack
+
+
+def run(text, **names):
+    space = {"const": lambda value: value, **names}
+    exec(compile(text, "packed", "exec"), space)
+    return types.SimpleNamespace(**space)
+
+
+# --- one module of several ----------------------------------------------------------------------
+
+LOW = '"""Low."""\n_X = 1\nclass Low:\n    def x(self):\n        return _X\n'
+HIGH = '"""High."""\nfrom wire import Low\n_X = 2\ndef both():\n    return Low().x(), _X\n'
+
+
+def test_private_names_of_merged_modules_do_not_meet():
+    merged = merge.merge({"wire": LOW, "plug": HIGH})
+    assert list(merged) == ["plug"]
+    assert run(merged["plug"]).both() == (1, 2)
+
+
+def test_whoever_imports_from_a_merged_module_is_sent_to_the_whole():
+    user = '"""User."""\ndef use():\n    from wire import Low\n    return Low\n'
+    merged = merge.merge({"wire": LOW, "plug": HIGH, "portal": user})
+    assert "from plug import Low" in merged["portal"]
+
+
+def test_a_merged_module_imported_as_a_whole_is_refused_with_the_line():
+    with pytest.raises(ValueError, match="line 2: from wire"):
+        merge.merge({"wire": LOW, "plug": '"""High."""\nimport wire\n'})
+
+
+def test_a_public_name_in_two_merged_modules_is_refused():
+    with pytest.raises(ValueError, match="Low stands in both wire and plug"):
+        merge.merge({"wire": LOW, "plug": '"""High."""\nclass Low:\n    pass\n'})
+
+
+# --- short names --------------------------------------------------------------------------------
+
+CLASSES = '''"""Two classes."""
+_FACTOR = const(3)
+
+
+def _triple(number):
+    return number * _FACTOR
+
+
+class One:
+    def __init__(self, value):
+        self._value = value
+        self.shown = 7
+
+    def _twice(self):
+        return self._value * 2
+
+    def result(self):
+        return self._twice() + _triple(self.shown)
+
+
+class Two:
+    def __init__(self, one):
+        self._one = one
+        one._given = self._value = 5
+
+    def result(self):
+        return self._one.result() + self._one._given + self._value
+'''
+
+
+def test_packed_classes_keep_what_is_theirs_apart():
+    packed = run(pack.pack(CLASSES))
+    source = run(CLASSES)
+    assert packed.Two(packed.One(4)).result() == source.Two(source.One(4)).result() == 39
+
+
+def test_no_private_name_of_the_firmware_is_left():
+    packer = pack.Packer(build.texts(), build._foreign())
+    for module in packer.modules:
+        tree = ast.parse(packer.module(module))
+        hidden = {getattr(*found) for found in pack._identifiers(tree)} - pack._consts(tree)
+        assert not [name for name in hidden if name[0] == "_" and name[1:2] not in ("", "_")]
+
+
+def test_a_word_of_the_rom_is_listed_once():
+    assert len(set(pack.SHORT)) == len(pack.SHORT)
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+SOURCE = (build.FIRMWARE / "statemachine.py").read_text(encoding="utf-8")
+
+
+def test_every_word_of_the_table_has_its_own_short_one():
+    words = pack.table_words(SOURCE)
+    assert len(set(words.values())) == len(words)
+    assert not set(words.values()) & set(pack._WORLD)
+    assert all(len(words[state]) == 1 for state in ("Relay_off", "Asking", "Countdown", "Going"))
+
+
+def test_facts_become_letters_by_their_order_so_that_they_outlive_an_update():
+    words = pack.table_words(SOURCE)
+    kept = run(SOURCE)._KEPT.split()
+    assert [words[fact] for fact in kept] == list(pack._LETTERS[: len(kept)])
+
+
+class Settings:
+    initial_state = "Waiting_for_print_activity"
+    shutdown_pi = True
+    cool_below_c, hot_above_c, min_job_s = 50, 175, 20
+    pi_down_s, boot_s, blind_cool_s = 15, 30, 60
+    shutdown_wait_s, halt_settle_s, shutdown_max_s = 10, 15, 40
+    poll_s, poll_idle_s = 5, 15
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_packed_machine_does_what_the_source_does(seed):
+    packer = pack.Packer({pack.MACHINE: SOURCE}, build._foreign())
+    short, words = packer._public, packer._words
+    packed = run(packer.module(pack.MACHINE))
+    machines = run(SOURCE).Machine(Settings, 0), getattr(packed, short["Machine"])(Settings, 0)
+    chance = random.Random(seed)
+    events = "SHORT LONG ON OFF PERMON FORCEOFF ASKED ACCEPTED REFUSED_ASK".split()
+    states = set()
+    now = 0
+    pi, printing, heat = "UP", False, 20
+    for _ in range(2000):
+        now += chance.choice((250, 1000, 5000))
+        event = chance.choice(events)
+        if chance.random() < 0.02:
+            pi = chance.choice(("UP", "UP", "BUSY", "REFUSED", "SILENT", "SILENT", "UNKNOWN"))
+        if chance.random() < 0.05:
+            printing, heat = chance.choice(((True, 200), (False, 200), (False, 20), (None, None)))
+        lost = chance.random() < 0.01
+        what = chance.choices(("post", "observe", "tick"), (1, 20, 10))[0]
+        for machine in machines:
+            packs = machine is machines[1]
+            given = {
+                "post": (words.get(event, event) if packs else event,),
+                "observe": ((words[pi] if packs else pi, printing, heat, heat, lost),),
+                "tick": (),
+            }[what]
+            getattr(machine, short.get(what, what) if packs else what)(*given, now)
+        one, two = machines
+        assert (one.state, one.reason, one.relay, one.mode, one.countdown_s) == (
+            two.state,
+            two.reason,
+            two.relay,
+            two.mode,
+            two.countdown_s,
+        )
+        states.add(one.state)
+    assert len(states) > 5
