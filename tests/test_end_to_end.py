@@ -195,8 +195,8 @@ def test_wifi_lost_when_off_was_asked_for_and_the_pi_is_not_seen_opens_nothing(h
     plug.now()
     plug.wifi(True)
     plug.octoprint.start(wait=False)
-    plug.reach(ARMED)  # seen again: after its shutdown, as it should be
-    plug.reach(COUNTDOWN)
+    plug.reach(COUNTDOWN)  # seen again: after its shutdown, as it should be
+    assert plug.octoprint.shutdown_asked == 1
     stays_on(plug)
 
 
