@@ -74,6 +74,7 @@ class Plug:
         self._polled = self._job_due = self._ask_due = now
         self._job = ""  # what the printer did when the job was last asked for
         self._ask_wait = 0
+        self._why = ""  # what the machine said last
         self._say = ""  # what the display is to be told: of a state, or "refused"
         self._told = 0  # the temperature it was told last
         self._works = (self._poll, self._serve)
@@ -223,6 +224,7 @@ class Plug:
         before = board.saved.split(" ")[0]
         board.save(machine.save())
         if before == machine.state:
+            self._why = machine.reason
             return
         self._hurry = True
         if self.mqtt:
@@ -234,6 +236,14 @@ class Plug:
         if self.s.initial_state == "last" and alias in ("Relay_off", "Switched_ON", "Waiting"):
             with open("last", "w") as file:
                 file.write(machine.state)
+        if not machine.relay and before:
+            import diary
+
+            minutes = self.minutes
+            words = "FORCEOFF" if machine.mode == "FORCEOFF" else self._why
+            diary.add("%d:%02d h: %s, %s" % (minutes // 60, minutes % 60, before, words))
+            del sys.modules["diary"]
+        self._why = machine.reason
 
     # ---- OctoPrint ---------------------------------------------------------------------------
 

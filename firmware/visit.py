@@ -30,6 +30,7 @@ async def run(plug, way):
             task.cancel()
     while [1 for task in plug.tasks if task and not task.done()]:
         await sleep_ms(10)
+    task = None  # it still holds all that it worked with
     talked = plug.mqtt and plug.mqtt.address
     plug.octo = plug.mqtt = None
     plug.tasks = [None, None]

@@ -29,6 +29,7 @@ ARROWS = {
     "board": set(),
     "radio": set(),
     "captive": set(),
+    "diary": set(),
     # the settings and their parts, each loaded when needed
     "configfile": {"schema"},
     "settings": {"configfile", "schema"},
@@ -42,6 +43,7 @@ ARROWS = {
     "portal": {"wire", "captive"},
     "front": {"portal"},
     "wifi": {"radio", "settings"},
+    "report": {"info", "diary"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},

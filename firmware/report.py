@@ -1,0 +1,49 @@
+"""The portal's page of facts about the plug. Loaded for one request and let go."""
+
+import gc
+import sys
+from time import ticks_diff, ticks_ms
+
+# Why the chip started, as it numbers it.
+_CAUSES = b"power-on/hardware watchdog/fault/software watchdog/restart/deep sleep/reset pin"
+
+
+async def get(p):
+    """Show them. p: the Portal."""
+    plug = p.plug
+    wlan = plug.board.wlan
+    online = wlan.isconnected()
+    minutes = plug.minutes + ticks_diff(ticks_ms(), plug.started) // 60000
+    await p.top(b"Info")
+    await p.part("report", b"plug", plug.version, sys.path[0][-1:], minutes // 60, minutes % 60)
+    if online:
+        await p.part("report", b"wifi", plug.s.wifi_ssid, wlan.status("rssi"), wlan.ifconfig()[0])
+    await p.part("report", b"names", plug.s.hostname, wlan.config("mac").hex(":"))
+    broker = plug.s.mqtt_host
+    if broker in ("", "none"):
+        await p.part("report", b"no_mqtt")
+    else:
+        await p.part("report", b"mqtt" if p.talked else b"lost_mqtt", broker)
+    import info
+
+    gc.collect()
+    causes = _CAUSES.split(b"/")
+    cause = plug.board.cause
+    cause = causes[cause] if 0 <= cause < len(causes) else b"unknown"
+    await p.part("report", b"chip", gc.mem_free(), info.largest(), cause)
+    del sys.modules["info"]
+    import diary
+
+    noted = diary.lines()
+    del sys.modules["diary"]
+    await p.part("report", b"offs" if noted else b"no_offs")
+    for line in noted:
+        await p.part("report", b"off", line)
+    await p.part("report", b"end")
+    await p.part("frame", b"back")
+    await p.bottom()
+
+
+async def post(p):
+    """There is nothing to change here."""
+    raise ValueError(405)
