@@ -19,17 +19,27 @@ ROOT = Path(__file__).resolve().parent.parent
 # Centre of each state on the page.
 PLACES = {
     "Switched_ON": (150, 70),
-    "Waiting": (470, 70),
-    "Connected": (790, 70),
-    "Started": (1110, 70),
-    "Going": (740, 300),
-    "Armed": (1110, 300),
-    "Cooling": (1110, 600),
-    "Asking": (790, 600),
-    "Countdown": (470, 600),
-    "Relay_off": (150, 600),
+    "Waiting": (490, 70),
+    "Connected": (860, 70),
+    "Started": (1210, 70),
+    "Going": (760, 330),
+    "Armed": (1210, 330),
+    "Cooling": (1210, 710),
+    "Asking": (860, 710),
+    "Countdown": (490, 710),
+    "Relay_off": (150, 710),
 }
-WIDTH, HEIGHT = 1270, 790
+WIDTH, HEIGHT = 1370, 970
+# How far along its arrow a label stands where the middle is taken.
+LABEL_AT = {
+    ("Countdown", "Armed"): 0.3,
+    ("Cooling", "Going"): 0.2,
+    ("Asking", "Going"): 0.75,
+    ("Asking", "Armed"): 0.35,
+    ("Countdown", "Waiting"): 0.8,
+    ("Going", "Countdown"): 0.4,
+}
+BENDS = {("Cooling", "Countdown"): -150}  # below Asking
 BOX = 190, 56
 
 WORDS = {
@@ -99,12 +109,16 @@ def aims(target):
 
 
 def shared(table):
-    """{(event, target): [states]} of single-event rows that three states or more have."""
+    """{(event, target): [states]} of what a person does and three states or more have a row for.
+
+    Drawn, they would hide what the plug does by itself. A state with a further guard bears it.
+    """
     groups = {}
     for state, guards, target, more in table:
-        if len(guards) == 1 and not more and guards[0].isupper() and guards[0] not in WORDS:
+        if not more and guards[0].isupper() and guards[0] not in WORDS and len(guards) < 3:
             for event in guards[0].split("|"):
-                groups.setdefault((event, target), []).append(state)
+                where = state + (f" ({words(guards[1])})" if guards[1:] else "")
+                groups.setdefault((event, target), []).append(where)
     return {key: where for key, where in groups.items() if len(where) > 2}
 
 
@@ -116,7 +130,7 @@ def svg(module):
         if state == "any on-state":
             continue
         events = [
-            e for e in guards[0].split("|") if (e, target) not in common or guards[1:] or more
+            e for e in guards[0].split("|") if (e, target) not in common or guards[2:] or more
         ]
         if not events:
             continue
@@ -148,7 +162,7 @@ def svg(module):
         dx, dy = x2 - x1, y2 - y1
         length = (dx * dx + dy * dy) ** 0.5
         nx, ny = -dy / length, dx / length  # to one side, so that back and forth do not meet
-        bend = 16 if abs(dx) + abs(dy) < 400 else 34
+        bend = BENDS.get((start, end), 16 if abs(dx) + abs(dy) < 400 else 34)
         x1, y1 = _edge(x1, y1, dx, dy, nx, ny)
         x2, y2 = _edge(x2, y2, -dx, -dy, nx, ny)
         cx, cy = (x1 + x2) / 2 + nx * bend, (y1 + y2) / 2 + ny * bend
@@ -156,10 +170,12 @@ def svg(module):
             f'<path class="a" marker-end="url(#tip)" '
             f'd="M{x1:.0f} {y1:.0f}Q{cx:.0f} {cy:.0f} {x2:.0f} {y2:.0f}"/>'
         )
-        mx, my = (x1 + x2) / 4 + cx / 2, (y1 + y2) / 4 + cy / 2
+        t = LABEL_AT.get((start, end), 0.5)
+        mx = (1 - t) ** 2 * x1 + 2 * t * (1 - t) * cx + t * t * x2
+        my = (1 - t) ** 2 * y1 + 2 * t * (1 - t) * cy + t * t * y2
         side = "middle" if abs(nx) < 0.4 else "start" if nx > 0 else "end"
         if side == "middle":
-            my += 12 if ny > 0 else -4 - 12 * (len(labels) - 1)
+            my += 12 if ny * bend > 0 else -4 - 12 * (len(labels) - 1)
         else:
             mx += 5 if nx > 0 else -5
             my -= 6 * (len(labels) - 1)
