@@ -70,7 +70,7 @@ class Mqtt:
         self.first = memoryview(bytearray(1))
         self.word = self.since = None  # the command, and when its burst began
         self.error = ", ".join(s.problems)  # what is to be complained of
-        self.answer = b""  # to the broker's own packet
+        self.answer = bytes()  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         self.news = self.news[-4:]  # a broker may be away for weeks
         flags = 0x26  # a clean session, a will that is retained
@@ -86,8 +86,9 @@ class Mqtt:
             await wire.open(address, s.mqtt_port, _ANSWER_MS)
             await wire.send(_frame(0x10, body), _ANSWER_MS)
             await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
-            if await self._packet() not in (b"\x20\0\0", b"\x20\1\0"):
-                raise OSError("broker refuses")
+            packet = await self._packet()
+            if len(packet) != 3 or packet[0] != 0x20 or packet[1] > 1 or packet[2]:
+                raise OSError("refused")
             body = b"\0\1" + _text(self._topic("/switch")) + b"\1"
             await wire.send(_frame(0x82, body), _ANSWER_MS)
             self.address = address
@@ -102,7 +103,7 @@ class Mqtt:
         while view:
             n = await self.wire.readinto(view, ticks_diff(end, ticks_ms()))
             if not n:
-                raise OSError("broker closed")
+                raise OSError("closed")
             view = view[n:]
 
     async def _packet(self):
@@ -116,7 +117,7 @@ class Mqtt:
             size |= (first[0] & 127) << shift
             shift += 7
             if size > _SKIPPED or shift > 28:
-                raise OSError("packet too large")
+                raise OSError("too large")
         self.cut = size > _LARGEST
         packet = bytearray(min(size, _LARGEST) + 1)
         packet[0] = kind
@@ -134,13 +135,13 @@ class Mqtt:
             return  # subscribed; pong
         at = 3 + (packet[1] << 8 | packet[2]) if len(packet) > 2 else 999
         if kind & 6:
-            self.answer = b"\x40\2" + packet[at : at + 2]
+            self.answer = _frame(0x40, packet[at : at + 2])
             at += 2
         if kind >> 4 != 3 or at > len(packet):
             raise OSError("bad packet")
         text = bytes(packet[at:])
         word = text.strip().upper()
-        if word in (b"", b"-"):
+        if word in b"-":  # our own, or nothing
             return
         if self.since is None:
             self.since = ticks_ms()
@@ -150,8 +151,8 @@ class Mqtt:
         elif self.cut or word not in _COMMANDS.split():
             self.error = "%r is none of %s" % (text[:24], _COMMANDS.decode())
         else:
-            self.word = word
-            if word == b"FORCEOFF":
+            self.word = word = word.decode()
+            if word == "FORCEOFF":
                 self._act()
 
     def _act(self):
@@ -159,7 +160,7 @@ class Mqtt:
         self.word = None
         if word:
             self.clear = True
-            self.command("ON" if word == b"AFTERJOB" else word.decode())
+            self.command("ON" if word == "AFTERJOB" else word)
 
     async def _serve(self):
         half = self.s.mqtt_keepalive_s * 500
@@ -171,7 +172,7 @@ class Mqtt:
         while True:
             n = self.wire.read_now(self.first)
             if n == 0:
-                raise OSError("broker closed")
+                raise OSError("closed")
             if n:
                 self._take(await self._packet())
                 if pinged:
@@ -181,13 +182,13 @@ class Mqtt:
                 await sleep_ms(_TICK_MS)
             now = ticks_ms()
             out = self.answer
-            self.answer = b""
+            self.answer = bytes()
             if ticks_diff(now, ping) >= 0:
                 if pinged:
-                    raise OSError("broker silent")
+                    raise OSError("silent")
                 pinged = True
                 ping = ticks_add(now, _PING_MS)
-                out += b"\xc0\0"
+                out += _frame(0xC0, bytes())
             if self.since is not None and ticks_diff(now, self.since) >= _BURST_MS:
                 self.since = None
                 self._act()

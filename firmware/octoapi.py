@@ -17,7 +17,7 @@ _DEEPEST = const(28)  # brackets within brackets: one bit each in a small int
 
 # The flags that tell whether it prints; those further on overrule those before, and from the third
 # on they are a job's. What is kept of them is a place in here, or one of two numbers below.
-_FLAGS = b"/operational/ready/printing/paused/pausing/resuming/finishing/cancelling/starting/"
+_FLAGS = "/operational/ready/printing/paused/pausing/resuming/finishing/cancelling/starting/"
 _UNTOLD = const(-2)
 _READY = const(12)
 _ERROR = const(99)
@@ -53,7 +53,7 @@ def scan(it):
                 raise ValueError
     if it._status not in (200, 403, 409):
         return  # whatever it says
-    path = [b""] * 4
+    path = [bytes()] * 4
     depth = quoted = 0
     lists = 1  # a bit for each level: it is a list
     while length:
@@ -70,13 +70,13 @@ def scan(it):
                 word.append(c)
         elif c <= 32:
             pass
-        elif c in b"{[":
+        elif c | 32 == 123:  # { [
             depth += 1
             lists = lists * 2 + (c == 91)
             if depth > _DEEPEST or lists == 3:
                 raise ValueError
             if depth < 4:
-                path[depth] = b""
+                path[depth] = bytes()
         elif not depth:
             raise ValueError
         elif c == 34:
@@ -86,9 +86,10 @@ def scan(it):
             if depth < 4:
                 path[depth] = bytes(word[1:])
             word = bytearray()
-        elif c in b",}]":
+        elif c == 44 or c | 32 == 125:  # , } ]
             if word and depth < 4:
-                _take(it, b"/".join(path[1 : depth + 1]), bytes(word))
+                where = b"/".join(path[1 : depth + 1])
+                _take(it, str(where, "utf-8"), str(word, "utf-8"))
             word = bytearray()
             if c != 44:
                 if lists & 1 != (c == 93):
@@ -115,29 +116,29 @@ def _take(it, path, word):
             number = float(word)
     except ValueError:
         pass
-    if path[:12] == b"state/flags/":
-        it._flags = max(it._flags, _FLAGS.find(b"/" + rest + b"/") if word == b"true" else -1)
-    elif path[:12] == b"temperature/":
-        heater, kind = rest.split(b"/")
-        if number is not None and kind in (b"actual", b"target"):
-            actual = kind == b"actual"
+    if path[:12] == "state/flags/":
+        it._flags = max(it._flags, _FLAGS.find("/" + rest + "/") if word == "true" else -1)
+    elif path[:12] == "temperature/":
+        heater, kind = rest.split("/")
+        actual = kind == "actual"
+        if number is not None and (actual or kind == "target"):
             bit = 0
-            if heater == b"bed":
+            if heater == "bed":
                 bit = it.s.watch_bed << 28
                 if actual:
                     it._bed = number
-            elif heater[:4] == b"tool" and heater[4:].isdigit():
+            elif heater[:4] == "tool" and heater[4:].isdigit():
                 bit = 1 << int(heater[4:]) % 28
                 if actual and bit == 1:
                     it._tool = number
             if bit:
                 it._read[actual] |= bit
                 it._top[actual] = max(it._top[actual], number)
-    elif path in (b"state", b"state/text"):
-        it._text = word[1:].decode()
-    elif path == b"progress/completion":
+    elif path == "state" or path == "state/text":
+        it._text = word[1:]
+    elif path == "progress/completion":
         it._progress = number
-    elif path == b"error":
+    elif path == "error":
         it._flags = _ERROR
 
 
@@ -268,7 +269,7 @@ class OctoApi:
             what = ""  # the other port is only to show whether the host lives
         return "SILENT"
 
-    async def _ask(self, address, port, what, ms, body=b"", sent=None):
+    async def _ask(self, address, port, what, ms, body=bytes(), sent=None):
         # Asks (only connects, if `what` is empty) and returns how many bytes came back, below 0 if
         # they were no answer. OSError: no connection, or it was reset before the first byte.
         # `sent` is called once all is out.
@@ -309,7 +310,7 @@ class OctoApi:
         self._flags = _UNTOLD  # what came was not whole
         return got
 
-    async def _tell(self, what, body=b"", sent=None):
+    async def _tell(self, what, body=bytes(), sent=None):
         # asks the one who answered last; how many bytes came back
         try:
             return await self._ask(self.address, self.s.octoprint_port, what, 4000, body, sent)
@@ -322,7 +323,7 @@ class OctoApi:
         "ACCEPTED"; "ASKED": the request went out whole and nothing came back; "REFUSED_ASK": any
         other answer, `problem` says which; None: it did not go out whole.
         """
-        got = await self._tell("POST /api/system/commands/core/shutdown", b"", sent)
+        got = await self._tell("POST /api/system/commands/core/shutdown", bytes(), sent)
         if got >= 0 and not self._status:  # nothing, or not even a whole first line
             return "ASKED" if self._sent else None
         self._refused = ""
@@ -336,8 +337,9 @@ class OctoApi:
 
     async def say(self, text):
         """Show `text` on the printer's display (M117), which has ASCII. True if it was taken."""
-        text = "".join([c for c in text if " " <= c <= "~" and c not in '"\\'])
-        body = '{"command": "M117 %s"}' % text
+        # Letter by letter it would stay in the heap; as numbers it does not.
+        ascii = bytes([c for c in text.encode() if 32 <= c < 127 and c != 34 and c != 92])
+        body = '{"command": "M117 %s"}' % str(ascii, "utf-8")
         await self._tell("POST /api/printer/command", body.encode())
         return self._status == 204
 

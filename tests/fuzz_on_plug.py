@@ -127,7 +127,7 @@ def go(kind):
     if kind != "config":  # which is read before the rest is loaded
         plug = Plug(True)
         plug.octo.resolve = plug.mqtt.resolve = resolve
-        sys.modules["octoapi"].Wire = sys.modules["mqtt"].Wire = Line
+        sys.modules["octoapi"].Wire = Line  # and mqtt's, which is in there
         plug.mqtt.command = nothing
     feed = {"http": http, "mqtt": broker, "dns": dns, "config": config}[kind]
     count = escaped = before = 0

@@ -517,7 +517,7 @@ async def test_user_and_password_are_right_or_refused(mosquitto_locked):
         await until(lambda: plug.mqtt.connected)
     given["mqtt_password"] = "wrong"
     async with Plug(None, mosquitto_locked.port, **given) as plug:
-        assert "refuses" in str(await plug.ended(5))
+        assert "refused" in str(await plug.ended(5))
 
 
 @pytest.mark.real

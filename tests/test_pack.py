@@ -1,6 +1,7 @@
 """What is packed for the plug does what the source does."""
 
 import ast
+import builtins
 import random
 import types
 
@@ -89,6 +90,37 @@ def test_no_private_name_of_the_firmware_is_left():
         tree = ast.parse(packer.module(module))
         hidden = {getattr(*found) for found in pack._identifiers(tree)} - pack._consts(tree)
         assert not [name for name in hidden if name[0] == "_" and name[1:2] not in ("", "_")]
+
+
+ENTRY = '''"""An entry."""
+import sys
+LIMIT = 3
+def limited(value, floor=1):
+    """Between floor and LIMIT."""
+    try:
+        return min(LIMIT, max(floor, int(value)))
+    except ValueError as error:
+        return str(error)
+values = [limited(text) for text in ("0", "9", "x")]
+for name in ("limited", "LIMIT", "name"):
+    globals().pop(name, None)
+'''
+
+
+def test_an_entry_keeps_no_name_of_its_own_and_does_the_same():
+    packed = pack.entry(ENTRY)
+    assert not any(word in packed for word in ("LIMIT", "limited", "floor", "values", "Between"))
+    space = {}
+    exec(packed, space)
+    made = {name: space[name] for name in space if name not in ("sys", "__builtins__")}
+    assert list(made.values()) == [[1, 3, "invalid literal for int() with base 10: 'x'"]]
+
+
+def test_entries_hide_nothing_that_is_built_in():
+    for name in build.ENTRY:
+        tree = ast.parse(pack.entry((build.FIRMWARE / name).read_text(encoding="utf-8")))
+        stored = {node.id for node in ast.walk(tree) if pack._is_stored(node)}
+        assert stored and not stored & set(dir(builtins))
 
 
 def test_a_word_of_the_rom_is_listed_once():

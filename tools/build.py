@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/build.py [--into DIR] [--quiet]
 
-    build/flash/boot.py main.py     as they are: tiny, and never updated over the air
+    build/flash/boot.py main.py     tiny, with short names; never updated over the air
     build/flash/a/                  slot a: ours as .mpy, page templates
 
 Compiled with -O3 (no asserts, no line numbers), after merge.py has made one module of those that
@@ -31,7 +31,7 @@ FLASH = ROOT / "build/flash"
 ENTRY = ("boot.py", "main.py")
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
-RESIDENT = (merge.INTO, "octoapi", "mqtt", "settings")
+RESIDENT = (*merge.WHOLES, "settings")
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
 HEAP_PER_BYTE = 1.9
@@ -102,7 +102,7 @@ def _build(into, slot):
         if source.is_dir() or "__pycache__" in name.parts or source.suffix == ".example":
             continue
         if name.as_posix() in ENTRY:
-            add("entry", into / name, [source], _copy(source, into / name))
+            add("entry", into / name, [source], _entry(source, into / name))
         elif name.parent.name == "slim":
             target = into / slot / f"{name.stem}.mpy"
             add("libraries", target, [source], compile_mpy(source, target, 3))
@@ -110,8 +110,8 @@ def _build(into, slot):
             target = into / slot / name.with_suffix(".mpy")
             group = "resident" if name.stem in RESIDENT else "on use"
             sources = [source]
-            if name.stem == merge.INTO:
-                sources = [FIRMWARE / f"{part}.py" for part in merge.PARTS]
+            if name.stem in merge.WHOLES:
+                sources = [FIRMWARE / f"{part}.py" for part in merge.WHOLES[name.stem]]
             size = compile_mpy(source, target, 3, partial(packer.module, name.stem))
             add(group, target, sources, size)
         elif source.suffix in (".html", ".css", ".txt"):
@@ -141,6 +141,14 @@ def _foreign():
     for source in (ROOT / "simulator/hardware").glob("*.py"):
         names |= set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
+
+
+def _entry(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = target.with_name(target.name + ".new")
+    new.write_text(pack.entry(source.read_text(encoding="utf-8")), encoding="utf-8")
+    os.replace(new, target)
+    return target.stat().st_size
 
 
 def _copy(source, target):

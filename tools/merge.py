@@ -1,23 +1,39 @@
-"""Makes one module of several that stay in the plug's heap together.
+"""Makes one module of several that come into the plug's heap together.
 
 Each module costs about 200 bytes by being one, and pays again for every name that another has as
-well. In the source they stay apart, each file one idea; on the plug those named in PARTS live in
-`plug`. What they import from each other is there already; who else imports from one of them is
-sent to `plug`. Only `from … import …` can be followed so; other ways are refused.
+well. In the source they stay apart, each file one idea; on the plug they live in the modules that
+WHOLES names. What parts of one whole import from each other is there already; who else imports
+from a part is sent to the whole. Only `from … import …` can be followed so; others are refused.
 """
 
 import ast
 
-INTO = "plug"
-
-# In the order in which they are needed: each imports only from those before it.
-PARTS = ("gestures", "wire", "board", "statemachine", INTO)
+# Which parts each is made of, in the order in which they are needed: a part imports only from
+# those before it. The first stays for ever, the second is let go while the portal is open.
+WHOLES = {
+    "plug": ("gestures", "wire", "board", "statemachine", "plug"),
+    "octoapi": ("octoapi", "mqtt"),
+}
 
 
 def merge(texts):
-    """`texts`, {module: text}, with PARTS in one. ValueError: they cannot be."""
-    parts = [part for part in PARTS if part in texts]
-    whole, taken, imports = [], {}, set()
+    """`texts`, {module: text}, with parts made wholes. ValueError: they cannot be."""
+    whole_of = {
+        part: whole for whole, parts in WHOLES.items() if whole in texts for part in parts
+    }
+    merged = {}
+    for name, text in texts.items():
+        if name not in whole_of:
+            tree = ast.parse(text)
+            _redirect(tree, whole_of, None)
+            merged[name] = ast.unparse(tree)
+    for whole in dict.fromkeys(whole_of.values()):
+        merged[whole] = _whole(whole, [p for p in WHOLES[whole] if p in texts], texts, whole_of)
+    return merged
+
+
+def _whole(whole, parts, texts, whole_of):
+    lines, taken, imports = [], {}, set()
     for part in parts:
         tree = ast.parse(texts[part])
         twice = set()
@@ -27,21 +43,15 @@ def merge(texts):
                     raise ValueError(f"{name} stands in both {taken[name]} and {part}")
                 twice.add(name)
         _own(tree, twice, part)
-        _redirect(tree, parts, None)
+        _redirect(tree, whole_of, whole)
         for node in tree.body[1:] if ast.get_docstring(tree) is not None else tree.body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 text = ast.unparse(node)
                 if text in imports:
                     continue
                 imports.add(text)
-            whole.append(node)
-    merged = {name: text for name, text in texts.items() if name not in parts}
-    for name, text in merged.items():
-        tree = ast.parse(text)
-        _redirect(tree, parts, INTO)
-        merged[name] = ast.unparse(tree)
-    merged[INTO] = '""""""\n' + ast.unparse(ast.Module(whole, []))
-    return merged
+            lines.append(node)
+    return '""""""\n' + ast.unparse(ast.Module(lines, []))
 
 
 def _defined(tree):
@@ -60,7 +70,7 @@ def _stored(node):
 
 
 def _own(tree, names, part):
-    # What is private to a module must not meet its namesake in another.
+    # What is private to a part must not meet its namesake in another.
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in names:
             node.id += "_" + part
@@ -71,26 +81,25 @@ def _own(tree, names, part):
             node.name += "_" + part
 
 
-def _redirect(tree, parts, into):
-    # Imports from `parts` go to `into`, or away where it is None.
+def _redirect(tree, whole_of, here):
+    # Imports from parts go to their wholes, or away if that is `here`.
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             lines = getattr(node, field, None)
-            if not isinstance(lines, list):
-                continue
-            kept = []
-            for line in lines:
-                if isinstance(line, ast.Import):
-                    wrong = {name.name for name in line.names} & (set(parts) - {INTO})
-                    if wrong:
-                        raise ValueError(f"line {line.lineno}: from {wrong.pop()} import what?")
-                elif isinstance(line, ast.ImportFrom) and line.module in parts:
-                    if any(name.asname for name in line.names) and not into:
-                        raise ValueError(f"line {line.lineno}: import it under its own name")
-                    if not into:
-                        continue
-                    line.module = into
-                kept.append(line)
-            if lines and not kept:
-                kept = [ast.Pass()]
-            setattr(node, field, kept)
+            if isinstance(lines, list) and lines:
+                kept = [line for line in lines if not _is_here(line, whole_of, here)]
+                setattr(node, field, kept or [ast.Pass()])
+
+
+def _is_here(line, whole_of, here):
+    if isinstance(line, ast.Import):
+        for name in line.names:
+            if whole_of.get(name.name, name.name) != name.name:
+                raise ValueError(f"line {line.lineno}: from {name.name} import what?")
+    elif isinstance(line, ast.ImportFrom) and line.module in whole_of:
+        line.module = whole_of[line.module]
+        if line.module == here:
+            if any(name.asname for name in line.names):
+                raise ValueError(f"line {line.lineno}: import it under its own name")
+            return True
+    return False

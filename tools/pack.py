@@ -82,9 +82,87 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset())
         name = getattr(node, field)
         setattr(node, field, (public or {}).get(name, name))
     _parameters(tree, stay | keywords([tree]))
+    _NoTuples().visit(tree)
     _private(tree, stay, members | set(_open_members(tree)))
     _often_first(tree)
     return ast.unparse(tree)
+
+
+def entry(source):
+    """`source` of a file that the plug itself compiles, with short names and without docstrings.
+
+    Every name in it would stay in the heap. A text that is a name of the file means that name.
+    """
+    tree = ast.parse(source)
+    _no_docstrings(tree)
+    bound = {node.id for node in ast.walk(tree) if _is_stored(node)}
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    for node in ast.walk(tree):
+        if isinstance(node, (*_FUNCTIONS[:2], ast.ExceptHandler)):
+            bound.add(node.name)
+    imported = {part.name for node in ast.walk(tree) for part in getattr(node, "names", ())}
+    used = {getattr(*found) for found in _identifiers(tree) if found[1] != "attr"}
+    # Both entries share one namespace: what one of them calls must not be the other's name.
+    free = (word for word in SHORT if word not in used and not hasattr(builtins, word))
+    short = dict(zip(sorted(bound - imported - {None}), free, strict=False))
+    for node, field in _identifiers(tree):
+        if field != "attr" and not isinstance(node, ast.alias):
+            setattr(node, field, short.get(getattr(node, field), getattr(node, field)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node.value = short.get(node.value, node.value)
+    return ast.unparse(tree) + "\n"
+
+
+class _NoTuples(ast.NodeTransformer):
+    """A constant tuple is an object; short texts, which are names elsewhere and cost little, are
+    objects of their own in one, 32 bytes each. So tuples are looked at one by one, or made where
+    they are used."""
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        one = isinstance(node.left, (ast.Name, ast.Attribute)) and len(node.ops) == 1
+        found = one and (_texts(node.comparators[0]) or _numbers(node.comparators[0]))
+        if not found or not isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            return node
+        among = isinstance(node.ops[0], ast.In)
+        each = [
+            ast.Compare(node.left, [ast.Eq() if among else ast.NotEq()], [ast.Constant(text)])
+            for text in found
+        ]
+        return ast.BoolOp(ast.Or() if among else ast.And(), each)
+
+    def visit_For(self, node):
+        self.generic_visit(node)
+        found = _texts(node.iter)
+        if found and not any(re.search(r"\s", text) or not text for text in found):
+            split = ast.Attribute(ast.Constant(" ".join(found)), "split", ast.Load())
+            node.iter = ast.Call(split, [], [])
+        return node
+
+
+def _numbers(node):
+    # The numbers, or constants, of a tuple of two or three.
+    if isinstance(node, ast.Tuple) and 1 < len(node.elts) < 4:
+        if all(isinstance(getattr(part, "value", None), int) for part in node.elts):
+            return [part.value for part in node.elts]
+    return None
+
+
+def _texts(node):
+    # The texts of a tuple of short ones, two or more.
+    if isinstance(node, ast.Tuple) and len(node.elts) > 1:
+        found = [getattr(part, "value", None) for part in node.elts]
+        if all(isinstance(text, str) and len(text) <= _INTERNED for text in found):
+            return found
+    return None
+
+
+def _no_docstrings(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, (*_FUNCTIONS[:2], ast.ClassDef, ast.Module)):
+            if ast.get_docstring(node) is not None:
+                node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
 
 
 def _often_first(tree):
