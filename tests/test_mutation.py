@@ -90,6 +90,7 @@ def test_what_is_not_changed_passes():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_searches_miss_every_rule_that_keeps_the_relay_closed():
     assert (
         _survivors(_searched, [(name,) for name in SAFETY] + [tuple(pair) for pair in PAIRS]) == []
@@ -97,6 +98,7 @@ def test_the_searches_miss_every_rule_that_keeps_the_relay_closed():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_tests_of_behaviour_miss_every_other_rule():
     names = [name for name in list(CONDITIONS) + list(table()) if DEEP or name not in SAFETY]
     missed = {name for (name,) in _survivors(_tested, [(name,) for name in names])}
