@@ -70,6 +70,7 @@ class World:
     def __init__(self, options):
         self.options = options
         self.scan_ms = 2000 / options.speed  # the radio's own time, which blocks the firmware
+        self.boot_s = 10.0  # the Pi's
         self.pi = self.broker = self.runner = self.phone = None
         self._resolver = self._nobody = self._temporary = None
 
@@ -79,7 +80,7 @@ class World:
         clock = time.monotonic
         if options.octoprint is None:
             self.pi = Pi(clock, options.speed)
-            self.pi.boot_s = 10.0
+            self.pi.boot_s = self.boot_s
             self.pi.open()
         if options.mqtt is None:
             self.broker = Broker()
