@@ -70,6 +70,7 @@ _REASONS = {
     403: "FORBIDDEN",
     404: "NOT FOUND",
     409: "CONFLICT",
+    429: "TOO MANY REQUESTS",
     500: "INTERNAL SERVER ERROR",
     502: "BAD GATEWAY",
     503: "SERVICE UNAVAILABLE",
@@ -78,6 +79,10 @@ _REASONS = {
 _FORBIDDEN = (
     "You don't have the permission to access the requested resource."
     " It is either read-protected or not readable by the server."
+)
+_NOT_FOUND = (
+    "The requested URL was not found on the server."
+    " If you entered the URL manually please check your spelling and try again."
 )
 _FLAGS = (
     "cancelling closedOrError error finishing operational paused"
@@ -123,6 +128,7 @@ class OctoPrint:
         self.requests = deque(maxlen=10000)  # (seconds, method, path, status or None)
         self.bytes_in = self.bytes_out = 0
         self.appkeys = {}  # token -> _Request
+        self._appkey_times = []  # of the requests in the last minute
         self.appkey_answer = (
             None  # True, False: what the user clicks at once; None: nobody is there
         )
@@ -257,7 +263,7 @@ class OctoPrint:
     def _answer(self, mode, method, path, headers, body):
         """(status, body, content type, further header lines)."""
         if mode == "404":
-            return self._error(404, "The requested URL was not found on the server.")
+            return self._error(404, _NOT_FOUND)
         if mode == "500":
             return self._error(500, "The server encountered an internal error.")
         if mode == "502":
@@ -294,7 +300,7 @@ class OctoPrint:
             return self._error(403, _FORBIDDEN)
         route = getattr(self, "_" + method.lower() + "_" + path.strip("/").replace("/", "_"), None)
         if route is None:
-            return self._error(404, "The requested URL was not found on the server.")
+            return self._error(404, _NOT_FOUND)
         need = {"/api/system/commands/core/shutdown": "SYSTEM", "/api/printer": "STATUS"}.get(path)
         if need is not None and need not in may:
             return self._error(403, _FORBIDDEN)
@@ -464,7 +470,7 @@ class OctoPrint:
 
     def _post_api_system_commands_core_shutdown(self, mode, data):
         if self.on_shutdown is None:
-            return self._error(404, "The requested URL was not found on the server.")
+            return self._error(404, _NOT_FOUND)
         self.on_shutdown()
         return _nothing()
 
@@ -478,32 +484,39 @@ class OctoPrint:
         if path == "probe" and method == "GET":
             return _nothing()
         if path == "request" and method == "POST":
+            self._appkey_times = [t for t in self._appkey_times if now - t < 60]
+            if len(self._appkey_times) >= 3:
+                text = "You have made too many app key requests. Please try again later."
+                return self._error(429, text)
+            self._appkey_times.append(now)
             try:
-                app = json.loads(body)["app"]
-            except (ValueError, KeyError, TypeError):
+                data = json.loads(body)
+                app, user = data["app"], data.get("user")
+            except (ValueError, KeyError, TypeError, AttributeError):
                 return self._error(400, "No app name")
             token = secrets.token_urlsafe(32)
             self.appkeys[token] = _Request(app, now)
             if self.appkey_answer is not None:
                 self.appkeys[token].allowed = self.appkey_answer
             url = f"http://127.0.0.1:{self.port}/plugin/appkeys/"
-            answer = {"app_token": token, "auth_dialog": f"{url}auth/{token}"}
+            dialog = f"{url}auth/{token}" + (f"?user={user}" if user else "")
+            answer = {"app_token": token, "auth_dialog": dialog}
             return (*self._json(201, answer)[:3], f"Location: {url}request/{token}\r\n")
         if path.startswith("request/") and method == "GET":
             token = path[len("request/") :]
             request = self.appkeys.get(token)
             if request is None:
-                return self._error(404, "The requested URL was not found on the server.")
+                return self._error(404, _NOT_FOUND)
             request.polled = now
             if request.allowed is None:
                 return self._json(202, {"message": "Awaiting decision"})
             del self.appkeys[token]
             if not request.allowed:
-                return self._error(404, "The requested URL was not found on the server.")
+                return self._error(404, _NOT_FOUND)
             key = secrets.token_hex(16).upper()
             self.keys[key] = ("admin", ["ADMIN", *_PERMISSIONS, "SYSTEM"])
             return self._json(200, {"api_key": key})
-        return self._error(404, "The requested URL was not found on the server.")
+        return self._error(404, _NOT_FOUND)
 
     def decide(self, allow):
         """The user clicks Allow or Deny on all that waits; returns the names of the apps."""

@@ -481,7 +481,9 @@ async def test_the_stand_in_answers_as_octoprint_does(octoprint):
         (SHUTDOWN, "bad", "POST", {}),
         (SHUTDOWN, other, "POST", {}),
         ("/api/printer/command", key, "POST", {"command": "M117 hello"}),
+        ("/api/currentuser", "bad", "GET", None),
         ("/plugin/appkeys/probe", "", "GET", None),
+        ("/plugin/appkeys/request/no-such-token", "", "GET", None),
         ("/api/job", key, "POST", {"command": "cancel"}),
         ("/api/connection", key, "POST", {"command": "disconnect"}),
     ]
@@ -493,6 +495,19 @@ async def test_the_stand_in_answers_as_octoprint_does(octoprint):
             if path == "/api/job":  # why there is no job to cancel is told in other words
                 continue
             assert ours[1] == theirs[1], path
+        # Three may ask for a key in a minute, with or without saying who they are
+        for app in ({"app": "a"}, {"app": "b", "user": "admin"}, {"app": "c"}, {"app": "d"}):
+            said = []
+            for port in (real, pi.octoprint.port):
+                status, answer = await asked(
+                    port, "/plugin/appkeys/request", key="", method="POST", body=app
+                )
+                token = answer.get("app_token", "-")
+                said.append((status, str(answer).replace(token, "").replace(str(port), "")))
+                path = "/plugin/appkeys/request/" + token
+                said[-1] += ((await ask(port, path, key=""))[1],)
+            assert said[0] == said[1], app
+        assert status == 429
         await asyncio.sleep(1)
         theirs = await ask(real, key=key)
         ours = await ask(pi.octoprint.port, key=key)
