@@ -330,13 +330,13 @@ class Portal:
                 raise ValueError(413)
         form.append(field)
 
-    def field(self, name):
-        """What the form has for `name` (bytes), b"" if nothing."""
+    def field(self, name, missing=b""):
+        """What the form has for `name` (bytes), or `missing`."""
         name += b"="
         for field in self.form:
             if field[: len(name)] == name:
                 return plain(field[len(name) :])
-        return b""
+        return missing
 
     # ---- an answer ---------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ ARROWS = {
     "front": {"portal"},
     "wifi": {"radio", "settings"},
     "report": {"info", "diary"},
+    "forms": {"settings"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},
