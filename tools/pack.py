@@ -171,7 +171,8 @@ def _often_first(tree):
     Code tells a name by its place among the module's: one byte for the first 128, else two. The
     function made for this takes the place of one that comes after it, and is gone then.
     """
-    names = [name for name in _by_use(_mentions(tree)) if name not in _consts(tree)]
+    consts = _consts(tree)
+    names = [name for name in _by_use(_mentions(tree)) if name not in consts]
     later = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     if len(names) > _ONE_BYTE and later:
         # It meets attributes and texts before the names of variables.
@@ -353,7 +354,8 @@ def _private(tree, stay, public):
     for part in classes:
         _shorten([m for m in _members(part) if _hidden(getattr(*m), kept)], words, public)
     rest += [m for part in classes for m in _members(part) if getattr(*m) in kept]
-    rest = [m for m in rest if _hidden(getattr(*m), _consts(tree) | stay | {"_"})]
+    stay = _consts(tree) | stay | {"_"}
+    rest = [m for m in rest if _hidden(getattr(*m), stay)]
     taken = {getattr(*found) for found in _identifiers(tree)}
     if not any(field == "attr" for _, field in rest):
         taken = {getattr(*found) for found in _identifiers(tree) if found[1] != "attr"}
