@@ -21,7 +21,6 @@ simulator.hardware.install()
 import fetch  # noqa: E402
 import servers  # noqa: E402
 
-
 _REAL = {"micropython", "mosquittos", "octoprints", "page"}
 
 
