@@ -60,8 +60,6 @@ EQUIVALENT = {
     # COOL is gone when the Pi is down, and what was not asked goes back to Cooling one row before;
     # without both rows a search notices: PAIRS
     "drop ASKED of Asking: PI_DOWN ASKED > Countdown",
-    # OVERDUE BY_HAND, one row before, needs less
-    "drop !BY_HAND of Countdown: NO_EFFECT !BY_HAND > remembered/Armed",
     # the quiet time grows only while both hold, and the reading that fills it fires the row
     "quiet without IDLE and COOL now",
     # the relay does not close sooner in any case: "the relay closes at once"
