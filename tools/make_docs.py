@@ -42,19 +42,26 @@ def example_config():
 
 def settings_table():
     """The README's table: a heading and a Markdown table for each group of settings."""
-    schema, labels = _firmware("schema"), _firmware("labels")
-    lines, group = [], None
-    for row in schema.rows():
-        label, unit, text, part = labels.label(row[0])
-        if part != group:
-            group = part
-            lines += ["", f"**{group}**", ""]
-            lines += ["| key | default | may be | what it is |", "|---|---|---|---|"]
-        meaning = f"{label}{f' ({unit})' if unit else ''}"
-        text = f"{meaning}. {text}" if text else meaning
-        limits = _cell(schema.limits(row))
-        lines.append(f"| `{row[0]}` | {_default(row)} | {limits} | {_cell(text)} |")
+    schema, sheet = _firmware("schema"), _firmware("sheet")
+    lines = []
+    for number, group in enumerate(sheet.groups()):
+        lines += ["", f"**{group}**", ""]
+        lines += ["| key | default | may be | what it is |", "|---|---|---|---|"]
+        for *row, unit, label, text in sheet.form(number):
+            meaning = f"{label}{f' ({unit})' if unit else ''}"
+            text = f"{meaning}. {text}" if text else meaning
+            limits = _cell(_limits(schema, (*row, False)))
+            lines.append(f"| `{row[0]}` | {_default(row)} | {limits} | {_cell(text)} |")
     return "\n".join(lines[1:]) + "\n"
+
+
+def _limits(schema, row):
+    """What a value of a row may be: as the plug says it to somebody whose value is nonsense."""
+    try:
+        schema.check(row, object(), False)
+    except ValueError as error:
+        return str(error).split(": ", 1)[1]
+    raise ValueError(f"{row[0]} takes anything")
 
 
 def _default(row):
@@ -88,15 +95,19 @@ GUARDS = {
 
 
 def topics_table():
-    """The README's MQTT topics: what mqtt.py publishes and takes, in words from labels.py."""
+    """The README's MQTT topics: what mqtt.py publishes and takes, in words from the settings."""
     mqtt = _source("mqtt")
     words = mqtt["_COMMANDS"].decode().split()
     rows = [("/switch", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
+    sheet = _firmware("sheet")
+    labels = {
+        row[0]: row[6:] for page in range(len(list(sheet.groups()))) for row in sheet.form(page)
+    }
     lines = ["| topic | | sent | what |", "|---|---|---|---|"]
     for topic, way, when in rows:
-        label, _, text, _ = _firmware("labels").label("topic_" + topic[topic.rfind("/") + 1 :])
+        label, text = labels["topic_" + topic[topic.rfind("/") + 1 :]]
         text = ", ".join(f"`{word}`" for word in words) if way == "in" else text
         what = f"{label}: {text[0].lower() + text[1:] if text[:2].istitle() else text}"
         lines.append(f"| `{topic}` | {way} | {when} | {_cell(what.rstrip(': '))} |")
@@ -190,8 +201,33 @@ def _source(name):
     return found
 
 
+def spare_table():
+    """firmware/spare.py: settings.txt less what only people need."""
+    lines = []
+    for line in (ROOT / "firmware/settings.txt").read_text(encoding="utf-8").splitlines():
+        if "|" in line:
+            lines.append("|".join(line.split("|")[:5]) + "|")
+        elif line[:2] == "& " or line == ".":
+            lines.append(line)
+    return SPARE % "\n".join(lines)
+
+
+SPARE = '''"""The rows of settings.txt, for a plug on which that file is missing or not whole.
+
+It goes on with every setting; only the forms lack their words. Loaded for that and let go. Made by
+tools/make_docs.py.
+"""
+
+# ruff: noqa: E501
+
+TABLE = """\\
+%s
+"""
+'''
+
 # (file, marker or None for the whole file, maker)
 DOCUMENTS = [
+    ("firmware/spare.py", None, spare_table),
     ("firmware/config.json.example", None, example_config),
     ("README.md", "settings", settings_table),
     ("README.md", "states", states_table),
