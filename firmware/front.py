@@ -1,13 +1,17 @@
-"""The portal's menu, log-in, restart and exit. Loaded for one request and let go."""
+"""The portal's menu, log-in, restart and exit. A step of portal.py."""
 
 from time import ticks_add, ticks_diff, ticks_ms
+
+from portal import same
 
 
 _LONGEST_S = const(30)  # that a wrong password makes the next one wait
 
 
-async def get(p):
-    """Show the page of that path. p: the Portal."""
+async def run(p):
+    """Show the page of that path, or do what its form says. p: the Portal."""
+    if p.method == b"POST":
+        return await _do(p)
     if p.path == b"/":
         return await _menu(p)
     if p.path == b"/login":
@@ -19,25 +23,22 @@ async def get(p):
     await p.bottom()
 
 
-async def post(p):
-    """Log in, restart or close; returns where to go."""
+async def _do(p):
     if p.path == b"/":
         raise ValueError(405)
     if p.path == b"/login":
         left = ticks_diff(p.again, ticks_ms()) if p.wrongs else 0
         if left > 0:
             return await _login(p, b"Wait %d s, then try again" % (left // 1000 + 1))
-        import portal
-
-        if not p.password or not portal.same(p.field(b"p"), p.password):
+        if not p.password or not same(p.field(b"p"), p.password):
             p.wrongs += 1
             wait = min(1 << min(p.wrongs, 9) - 1, _LONGEST_S)
             p.again = ticks_add(ticks_ms(), wait * 1000)
             return await _login(p, b"Wrong password")
         p.wrongs = 0
         p.used()
-        await p.brief(303, b"/", b"Set-Cookie: s=" + p.token + b"; HttpOnly; SameSite=Strict\r\n")
-        return None
+        p.cookie = b"Set-Cookie: s=" + p.token + b"; HttpOnly; SameSite=Strict\r\n"
+        return p.go(b"/")
     p.open = False
     p.plug.again = p.path == b"/restart"
     await p.top(b"Restarting" if p.plug.again else b"Closed")

@@ -1,4 +1,4 @@
-"""The portal's page of facts about the plug. Loaded for one request and let go."""
+"""The portal's page of facts about the plug. A step of portal.py."""
 
 import gc
 import sys
@@ -8,8 +8,10 @@ from time import ticks_diff, ticks_ms
 _CAUSES = b"power-on/hardware watchdog/fault/software watchdog/restart/deep sleep/reset pin"
 
 
-async def get(p):
+async def run(p):
     """Show them. p: the Portal."""
+    if p.method == b"POST":
+        raise ValueError(405)
     plug = p.plug
     wlan = plug.board.wlan
     online = wlan.isconnected()
@@ -42,8 +44,3 @@ async def get(p):
     await p.part("report", b"end")
     await p.part("frame", b"back")
     await p.bottom()
-
-
-async def post(p):
-    """There is nothing to change here."""
-    raise ValueError(405)

@@ -11,11 +11,11 @@ import sys
 from asyncio import sleep_ms
 from time import ticks_ms
 
-_GUESTS = "octoapi mqtt names portal captive radio settings"
+_PARTS = "octoapi mqtt names portal captive radio settings"
 
 
 def _let_go():
-    for name in _GUESTS.split():
+    for name in _PARTS.split():
         sys.modules.pop(name, None)
     gc.collect()
 

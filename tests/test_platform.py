@@ -45,13 +45,20 @@ ARROWS = {
     "mqtt": {"wire"},
     "discovery": {"wire"},
     "bridge": {"wire"},
-    # the portal: what opens it, what serves, and the pages, which know what serves them
+    # the portal: what opens it, what serves, and its steps
     "visit": {"portal", "radio", "settings"},
     "portal": {"wire", "captive"},
+    "intake": {"portal"},
     "front": {"portal"},
-    "wifi": {"radio", "settings"},
+    "wifi": set(),
+    "choice": {"radio"},
+    "joining": {"settings"},
     "report": {"info", "diary"},
-    "forms": {"settings"},
+    "brief": set(),
+    "rows": {"settings"},
+    "taking": set(),
+    "storing": {"settings"},
+    "fields": set(),
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},

@@ -766,7 +766,11 @@ def test_what_is_shown_is_escaped(text):
     "raw, text", [(b"a+b", b"a b"), (b"%41%2f%2F", b"A//"), (b"%2B", b"+"), (b"%25%32%35", b"%25")]
 )
 def test_what_was_typed_comes_out_of_a_form(raw, text):
-    assert portal.plain(raw) == text
+    gate = portal.Portal.__new__(portal.Portal)
+    gate.form = [b"other=x", b"name=" + raw, b"named=y"]
+    assert gate.field(b"name") == text
+    assert gate.field(b"nam") == b""
+    assert gate.field(b"nam", None) is None
 
 
 def test_secrets_are_compared_whole():
