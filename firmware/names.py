@@ -11,7 +11,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 _EAGAIN = const(11)
 _ASK_MS = const(1000)  # UDP loses packets: ask again this often
 _STEP_MS = const(20)
-_LARGEST = const(384)  # of an answer; what is longer is cut, and the address stands in front
+_LARGEST = const(240)  # of an answer beside the question; the rest is cut, the address is in front
 _HOPS = const(16)
 
 MDNS = ("224.0.0.251", 5353)  # RFC 6762
@@ -54,7 +54,7 @@ async def resolve(host, dns, ms=3000, port=53):
                 if asked is None or ticks_diff(ticks_ms(), asked) >= _ASK_MS:
                     asked = ticks_ms()
                     sock.sendto(query, where)
-                answer, sender = sock.recvfrom(_LARGEST)
+                answer, sender = sock.recvfrom(len(query) + _LARGEST)
                 # anybody may answer for .local, and some answer with the id 0
                 if (
                     local

@@ -21,29 +21,29 @@ def run(text, **names):
 # --- one module of several ----------------------------------------------------------------------
 
 LOW = '"""Low."""\n_X = 1\nclass Low:\n    def x(self):\n        return _X\n'
-HIGH = '"""High."""\nfrom wire import Low\n_X = 2\ndef both():\n    return Low().x(), _X\n'
+HIGH = '"""High."""\nfrom board import Low\n_X = 2\ndef both():\n    return Low().x(), _X\n'
 
 
 def test_private_names_of_merged_modules_do_not_meet():
-    merged = merge.merge({"wire": LOW, "plug": HIGH})
+    merged = merge.merge({"board": LOW, "plug": HIGH})
     assert list(merged) == ["plug"]
     assert run(merged["plug"]).both() == (1, 2)
 
 
 def test_whoever_imports_from_a_merged_module_is_sent_to_the_whole():
-    user = '"""User."""\ndef use():\n    from wire import Low\n    return Low\n'
-    merged = merge.merge({"wire": LOW, "plug": HIGH, "portal": user})
+    user = '"""User."""\ndef use():\n    from board import Low\n    return Low\n'
+    merged = merge.merge({"board": LOW, "plug": HIGH, "portal": user})
     assert "from plug import Low" in merged["portal"]
 
 
 def test_a_merged_module_imported_as_a_whole_is_refused_with_the_line():
-    with pytest.raises(ValueError, match="line 2: from wire"):
-        merge.merge({"wire": LOW, "plug": '"""High."""\nimport wire\n'})
+    with pytest.raises(ValueError, match="line 2: from board"):
+        merge.merge({"board": LOW, "plug": '"""High."""\nimport board\n'})
 
 
 def test_a_public_name_in_two_merged_modules_is_refused():
-    with pytest.raises(ValueError, match="Low stands in both wire and plug"):
-        merge.merge({"wire": LOW, "plug": '"""High."""\nclass Low:\n    pass\n'})
+    with pytest.raises(ValueError, match="Low stands in both board and plug"):
+        merge.merge({"board": LOW, "plug": '"""High."""\nclass Low:\n    pass\n'})
 
 
 # --- short names --------------------------------------------------------------------------------

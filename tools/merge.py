@@ -9,9 +9,11 @@ from a part is sent to the whole. Only `from … import …` can be followed so;
 import ast
 
 # Which parts each is made of, in the order in which they are needed: a part imports only from
-# those before it. The first stays for ever, the second is let go while the portal is open.
+# those before it. They come one after the other: reading the settings takes room that only the
+# first leaves, and the last is let go while the portal is open.
 WHOLES = {
-    "plug": ("gestures", "wire", "board", "statemachine", "plug"),
+    "plug": ("board", "plug"),
+    "statemachine": ("gestures", "wire", "statemachine"),
     "octoapi": ("octoapi", "mqtt"),
 }
 

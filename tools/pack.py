@@ -66,7 +66,7 @@ class Packer:
 
 
 # The module in which the state table stands.
-MACHINE = "plug"
+MACHINE = "statemachine"
 
 
 def pack(source, stay=frozenset(), words=None, public=None, members=frozenset()):
@@ -262,7 +262,7 @@ def public_names(sources, foreign):
 
 
 # Modules that speak of states, conditions and events as the table does.
-SPEAK = ("plug", "octoapi")
+SPEAK = ("plug", "statemachine", "octoapi")
 
 # Events that the outside world calls so, too.
 _WORLD = "ON OFF PERMON FORCEOFF".split()

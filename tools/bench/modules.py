@@ -3,7 +3,7 @@
 from . import delivery
 
 # In the order in which they come into the heap. A name that two modules use is paid by the first.
-RESIDENT = "asyncio settings plug octoapi"
+RESIDENT = "asyncio settings plug statemachine octoapi"
 
 NAMES = {
     "boot.py": "boot.py, which stays",
