@@ -350,11 +350,10 @@ class Runner:
         elif what == "b":
             kind, port = rest.split(" ")
             self._say(f"b {chip.bound(kind, int(port))}")
-            self._tell({"serves": port})
-        elif what == "e":
+        elif what in ("l", "e"):
             kind, port = rest.split(" ")
-            chip.freed(kind, int(port))
-            self._tell({"closed": port})
+            (chip.opened if what == "l" else chip.freed)(kind, int(port))
+            self._tell({"serves": sorted(chip.serving)})
         elif what == "f":
             if rest or chip.watchdog is not None:
                 chip.watchdog = chip.clock()

@@ -158,8 +158,10 @@ def test_a_low_port_is_a_free_one_of_this_pc_and_stays_the_same(house):
 
 def test_tcp_and_udp_have_ports_of_their_own():
     fresh = Chip(lambda: 0)
-    fresh.bound("tcp", 53)
-    fresh.bound("udp", 53)
+    for kind in ("tcp", "udp"):
+        fresh.bound(kind, 53)
+        fresh.opened(kind, 53)
+    assert fresh.ports.keys() == fresh.serving
     assert fresh.serving == {("tcp", 53), ("udp", 53)}
 
 

@@ -41,6 +41,13 @@ class socket:
         low = 0 < port < 1024
         self._socket.bind(_here(silicon.bound(self._kind, port)) if low else where)
         self._low = low and port
+        if low and self._kind == "udp":
+            silicon.opened("udp", port)
+
+    def listen(self, *backlog):
+        self._socket.listen(*backlog)
+        if self._low:
+            silicon.opened("tcp", self._low)
 
     def accept(self):
         line, sender = self.__getattr__("accept")()

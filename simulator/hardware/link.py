@@ -188,6 +188,10 @@ def bound(kind, low):
     return port
 
 
+def opened(kind, low):
+    say("l %s %d\n" % (kind, low))
+
+
 def freed(kind, low):
     say("e %s %d\n" % (kind, low))
 

@@ -6,7 +6,7 @@ own) replaces the functions below.
 """
 
 # The functions below that an owner replaces.
-CALLS = "changed sampled stored radio pointed status found bound freed restart fed"
+CALLS = "changed sampled stored radio pointed status found bound opened freed restart fed"
 
 # One byte a pin; GPIO0 to GPIO16.
 LATCH = 1  # the output register's bit
@@ -74,6 +74,10 @@ def found():
 def bound(kind, port):
     """A socket, "tcp" or "udp", takes a port below 1024: the one on 127.0.0.1 to take for it."""
     return port
+
+
+def opened(kind, port):
+    """It can be reached there from now on."""
 
 
 def freed(kind, port):

@@ -276,15 +276,17 @@ class Chip:
     # --- ports
 
     def bound(self, kind, port):
-        """The firmware opens that port, "tcp" or "udp": returns the PC's port that it gets."""
+        """The PC's port that the firmware gets for that one of "tcp" or "udp"."""
         key = kind, port
         if key not in self.ports:
             stream = socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
             with socket.socket(socket.AF_INET, stream) as probe:
                 probe.bind(("127.0.0.1", 0))
                 self.ports[key] = probe.getsockname()[1]
-        self.serving.add(key)
         return self.ports[key]
+
+    def opened(self, kind, port):
+        self.serving.add((kind, port))
 
     def freed(self, kind, port):
         self.serving.discard((kind, port))
