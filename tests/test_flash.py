@@ -5,6 +5,7 @@ littlefs on that flash. What a person does with button and 3.3 V is done when th
 for it is read.
 """
 
+import io
 import os
 import re
 import shutil
@@ -415,6 +416,18 @@ def test_a_boot_loader_that_does_not_answer_is_asked_for_the_button(
     assert "Hold the button while the 3.3 V come on" in said
 
 
+def test_a_fresh_micropython_is_not_disturbed_until_its_prompt_comes(bare, monkeypatch):
+    monkeypatch.setattr(plug_port, "REPL_S", 2)
+    with pytest.raises(plug_port.PortError, match="No MicroPython answered"):
+        plug_port.wait_for_repl(bare.port, fresh=True)
+    assert bare.heard == b""
+    bare.write_image(pty_device.image())
+    bare.flash[0x99000:] = b"\xff" * (pty_device.SIZE - 0x99000)
+    bare.power()
+    plug_port.wait_for_repl(bare.port, fresh=True)
+    assert b"\x03" in bare.heard
+
+
 def test_a_restored_file_must_be_a_whole_flash(bare, flash, tmp_path):
     short = tmp_path / "short.bin"
     short.write_bytes(b"\xe9" * 4096)
@@ -448,6 +461,24 @@ def test_esptool_is_started_with_exactly_these_words(monkeypatch, tmp_path):
         f"{always}read-flash 0 0x100000 {path}",
         f"{always}{write} dout --flash-size 1MB 0x0 image.bin",
         f"{always}{write} keep --flash-size keep 0x0 backup.bin",
+    ]
+
+
+def test_a_new_file_takes_the_old_ones_place_whole_and_main_py_comes_last():
+    files = {"a/pages/wifi.html": "W", "boot.py": "B", "main.py": "M"}
+    sums = {"a/pages/wifi.html": "1", "boot.py": "2", "main.py": "3"}
+    plan = tool._plan(files, sums, ["a/pages/wifi.html", "main.py"], ["a/old.mpy"])
+    assert [" ".join(words) for words in plan] == [
+        "resume exec hold()",
+        "exec remove('a/old.mpy')",
+        "exec folder('a')",
+        "exec folder('a/pages')",
+        "fs cp -f W :a/pages/wifi.html.new",
+        "exec check('a/pages/wifi.html.new', '1'); turn('a/pages/wifi.html')",
+        "exec remove('slot')",
+        "fs cp -f M :main.py.new",
+        "exec check('main.py.new', '3'); turn('main.py')",
+        "exec remove('main.off')",
     ]
 
 
@@ -516,6 +547,24 @@ def test_the_official_image_is_downloaded_once_and_must_stay_the_same(
     with pytest.raises(plug_image.ImageError, match="is not what it was: its sha256 was"):
         plug_image.official(told.append)
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "size", "word"),
+    [
+        ("http://elsewhere/image.bin", 10, "is not HTTPS"),
+        ("https://micropython.org/image.bin", (1 << 20) + 1, "larger than the plug's flash"),
+    ],
+)
+def test_a_download_must_be_https_to_its_end_and_not_too_large(monkeypatch, url, size, word):
+    class Answer(io.BytesIO):
+        pass
+
+    answer = Answer(bytes(size))
+    answer.url = url
+    monkeypatch.setattr(plug_image.urllib.request, "urlopen", lambda url, timeout: answer)
+    with pytest.raises(plug_image.ImageError, match=word):
+        plug_image._download("https://micropython.org/image.bin")
 
 
 def test_without_a_way_to_the_image_the_plug_is_not_touched(bare, flash, tmp_path, monkeypatch):

@@ -313,7 +313,7 @@ def flash(given):
         steps.next(f"Writing MicroPython {image.version}, about 40 s")
         write_image(steps, port, chip, image)
         tell(f"  → {plug_port.CYCLE}")
-        plug_port.wait_for_repl(port, lambda text: None)
+        plug_port.wait_for_repl(port, tell, fresh=True)
     steps.next("Files")
     if given.files:
         tell(NEVER)

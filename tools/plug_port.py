@@ -18,8 +18,9 @@ ON_PLUG = Path(__file__).resolve().with_name("flash_on_plug.py")
 LOADER_S = 120  # so long a person may take to hold the button and give 3.3 V
 REPL_S = 120  # … and to take it away and give it back
 KNOCK_S = 0.8  # main.py takes note of Ctrl-C in its first 3 s
+PATIENCE_S = 20  # a fresh MicroPython makes its file system first, and had better not be disturbed
 SILENCE_S = 25  # a program that says nothing for so long has lost the plug
-LISTEN_S = 6  # the firmware's first words
+LISTEN_S = 8  # the firmware's first words
 
 PLACE = "Is the adapter plugged in, and the plug's 3.3 V, GND, RX and TX connected to it?"
 CYCLE = "Take the plug's 3.3 V away for a second and give it back, the button not held."
@@ -139,9 +140,9 @@ def esptool(port, *arguments, on_percent=None, attempts=5):
     return run(command, see, silence_s=120)  # erasing takes a while, and is done in silence
 
 
-def wait_for_loader(port, seconds=None):
+def wait_for_loader(port):
     """Returns the Chip once the boot loader answers."""
-    until = time.monotonic() + (LOADER_S if seconds is None else seconds)
+    until = time.monotonic() + LOADER_S
     while True:
         code, said = esptool(port, "flash-id")
         if code == 0:
@@ -189,24 +190,27 @@ def _failed(what, code, said):
 # --- MicroPython ---------------------------------------------------------------------------------
 
 
-def wait_for_repl(port, tell=print, seconds=None):
+def wait_for_repl(port, tell=print, fresh=False):
     """Returns once MicroPython listens; knocks until then, since it does so only after a start.
 
     Not faster than main.py wants it: a second Ctrl-C while it looks at the first is turned down.
+    `fresh`: there is no main.py, and its prompt comes by itself.
     """
-    until = time.monotonic() + (REPL_S if seconds is None else seconds)
-    asked = False
+    until = time.monotonic() + REPL_S
+    asked = fresh
     line = None
     heard = b""
-    started, knocked = time.monotonic(), 0
+    started = time.monotonic()
+    knock = started + PATIENCE_S if fresh else started
     try:
         while True:
             try:
                 line = line or opened(port)
-                if time.monotonic() > knocked + KNOCK_S:
+                if time.monotonic() >= knock or b"\n>>> " in heard:
                     line.write(b"\r\x03")
                     line.write(b"\r\x01")
-                    knocked = time.monotonic()
+                    knock = time.monotonic() + (PATIENCE_S if fresh else KNOCK_S)
+                    heard = b""
                 heard = (heard + line.read(512))[-2000:]
             except (OSError, PortError):  # a plug fed by its adapter takes the port with it
                 if line:
@@ -296,7 +300,7 @@ def listing(port):
     return (*about, free), files
 
 
-def start(port, seconds=None):
+def start(port):
     """Start what is on the plug, as at power-on; returns what it said in its first seconds."""
     with opened(port) as line:
         try:
@@ -304,7 +308,7 @@ def start(port, seconds=None):
             time.sleep(0.1)
             line.read(4096)
             line.write(b"\x04")
-            until = time.monotonic() + (LISTEN_S if seconds is None else seconds)
+            until = time.monotonic() + LISTEN_S
             said = b""
             while time.monotonic() < until and b"\n>>> " not in said:
                 said += line.read(256)
