@@ -91,6 +91,7 @@ def faster(request, monkeypatch):
     monkeypatch.setattr("gc.collect", int)
     if "letting_go" not in request.fixturenames:
         monkeypatch.setattr(settings, "_step", step)
+        monkeypatch.setattr("schema._make_room", lambda name: None)
 
 
 @pytest.fixture
