@@ -64,7 +64,9 @@ DELIVERIES = {
 
 
 def prepare():
-    """Compiles the firmware and lays out BUILT; returns what build.build() returns."""
+    """Compiles the firmware and lays out BUILT anew; returns what build.build() returns."""
+    for old in BUILT.iterdir():
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     rows = build.build(BUILT / "1mb")
     for shim in sorted(SHIMS.glob("*.py")):
         kind, _, name = shim.stem.rpartition("_")
