@@ -642,6 +642,28 @@ def test_a_port_that_is_not_there_or_taken_is_told(plug, tmp_path):
         plug_port.opened(plug.port)
 
 
+def test_what_the_plug_says_is_shown_and_nothing_typed_until_it_is_unplugged(
+    plug, monkeypatch, capsys
+):
+    shown = []
+    monkeypatch.setattr("builtins.print", lambda text="", **more: shown.append(str(text)))
+    threading.Timer(2, plug.power).start()
+    threading.Timer(4, plug.pull).start()
+    assert tool.main(["--monitor", "--port", plug.port]) == 1
+    assert plug.heard == b""
+    assert "MicroPython v1.25.0 on" in "".join(shown)
+    assert "was unplugged" in shown[-1]
+
+
+def test_every_option_is_explained_and_no_other():
+    text = (ROOT / "docs/flash.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(--[a-z]+)", text, re.MULTILINE))
+    usage = subprocess.run(
+        [sys.executable, ROOT / "tools/flash.py", "--help"], capture_output=True, text=True
+    )
+    assert rows == set(re.findall(r"^  (--[a-z]+)", usage.stdout, re.MULTILINE))
+
+
 def test_over_the_air_is_not_offered_yet(capsys):
     with pytest.raises(SystemExit) as left:
         tool.main(["--ota", "octoplugout"])
