@@ -28,7 +28,7 @@ _CRITICAL = "Asking Countdown Going"
 _SETTLED = "Cooling Asking Countdown Going"  # here the address that last answered is used
 
 # The states that the printer's display tells of, as their texts stand in the setting `messages`.
-_TOLD = ("Connected", "Started", "Armed", "Cooling", "Asking", "Switched_ON")
+_TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 current = None  # the Plug that runs
 
@@ -69,6 +69,7 @@ class Plug:
         self.joins = True  # the station is seen to
         self.again = False  # a restart in place is asked for
         self._serial = True
+        self._looks_up = False  # a name
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
         self._hurry = True  # poll now
         self._polled = self._job_due = self._ask_due = now
@@ -300,7 +301,7 @@ class Plug:
             return machine.reason
         s = self.s
         self._told = int(machine.hottest or 0)
-        text = s.messages.split("\n")[_TOLD.index(self._say)]
+        text = s.messages.split("\n")[_TOLD.split().index(self._say)]
         for sign, value in ("%c", s.cool_below_c), ("%t", self._told), ("%w", s.shutdown_wait_s):
             text = text.replace(sign, str(value))
         return text
@@ -309,13 +310,18 @@ class Plug:
         """The address of `host`. OSError if it cannot be found, or not now."""
         if host.replace(".", "").isdigit():
             return host
-        if self.machine.alias in _CRITICAL and "names" not in sys.modules:
+        while self._looks_up:  # there is room for one at a time
+            await asyncio.sleep_ms(_SLOW_MS)
+        if self.machine.alias in _CRITICAL:
             raise OSError(2)
-        import names
+        self._looks_up = True
+        try:
+            import names
 
-        address = await names.resolve(host, self.board.wlan.ifconfig()[3])
-        sys.modules.pop("names", None)
-        return address
+            return await names.resolve(host, self.board.wlan.ifconfig()[3])
+        finally:
+            sys.modules.pop("names", None)
+            self._looks_up = False
 
     # ---- MQTT, WiFi, settings ----------------------------------------------------------------
 

@@ -20,10 +20,11 @@ _EALREADY = const(114)
 _EINPROGRESS = const(115)
 
 
-async def _rest(end):
+def _step(end):
+    # To be awaited before asking again; a coroutine of its own would take heap each time.
     if ticks_diff(end, ticks_ms()) <= 0:
         raise OSError(_ETIMEDOUT)
-    await sleep_ms(_STEP_MS)
+    return sleep_ms(_STEP_MS)
 
 
 class Wire:
@@ -52,7 +53,7 @@ class Wire:
                     sock.recv(1)  # lwIP tells why a connect failed only to a reader
                 if number not in (_EINPROGRESS, _EALREADY, _EAGAIN):
                     raise
-            await _rest(end)
+            await _step(end)
 
     async def send(self, data, ms):
         """Send all of `data` (bytes-like) within `ms`, or raise OSError."""
@@ -63,7 +64,7 @@ class Wire:
             except OSError as error:
                 if error.args[0] != _EAGAIN:
                     raise
-                await _rest(end)
+                await _step(end)
 
     def read_now(self, buf):
         """Read what is there into `buf`: bytes read, 0 at the end, None when nothing came yet."""
@@ -82,7 +83,7 @@ class Wire:
             n = self.read_now(buf)
             if n is not None:
                 return n
-            await _rest(end)
+            await _step(end)
 
     def close(self):
         """Let go of the socket; may be called at any time, any number of times."""
