@@ -30,8 +30,8 @@ MPY = 0x0306  # sys.implementation._mpy: format 6.3, no native code
 class Plug:
     """`micropython`: the program; `shims`: the folder with the simulator's machine, network, esp.
 
-    Of what the PC sends, the first occurrence of `cut_at` (bytes) takes the power away; that of
-    spoil[0] arrives as spoil[1].
+    Of what the PC sends, the first occurrence of `cut_at` (bytes) takes the power away, or calls
+    `cut`; that of spoil[0] arrives as spoil[1].
     """
 
     def __init__(self, folder, micropython, shims, version="1.25.0", mpy=MPY):
@@ -42,6 +42,7 @@ class Plug:
         self.keys.write_bytes(b"0")
         with open(self.path, "r+b") as file:
             self.flash = mmap.mmap(file.fileno(), SIZE)
+        self.cut = self.off
         self.cut_at, self.spoil = b"", (b"", b"")
         self.heard = b""  # all that the PC sent
         self.loader = self.process = None
@@ -139,7 +140,7 @@ class Plug:
         self.heard += data
         if self.cut_at and self.cut_at in self.heard[max(0, before - len(self.cut_at)) :]:
             self.cut_at = b""
-            self.off()
+            self.cut()
         elif self.loader:
             self._send(self.loader.feed(data))
         elif self.process:

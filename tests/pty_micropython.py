@@ -100,7 +100,12 @@ def mount():
         with open("boot.py", "w") as file:
             file.write("# This file is executed on every boot\n")
     else:
-        vfs.mount(vfs.VfsLfs2(device), "/")
+        try:
+            vfs.mount(vfs.VfsLfs2(device), "/")
+        except OSError:
+            while True:  # as the image's _boot.py does
+                put(b"The filesystem starting at sector 153 looks corrupt.\r\n")
+                time.sleep(1)
     os.chdir("/")
 
 

@@ -264,16 +264,19 @@ def test_an_update_that_loses_power_takes_its_main_py_up_again(plug, flash):
     assert firmware_on(plug) == built(flash.files)
 
 
-def test_an_adapter_that_is_pulled_out_is_told(plug, flash, monkeypatch):
-    def pull_at(line, told=[]):  # noqa: B006 - once
-        if "settings.mpy" in line and not told:
-            told.append(plug.pull())
-        print(line, flush=True)
-
-    monkeypatch.setattr(tool, "tell", pull_at)
+def test_an_adapter_that_is_pulled_out_is_told(plug, flash):
+    plug.cut_at, plug.cut = b"a/settings.mpy.new", plug.pull
     code, said = flash(plug, "--files")
     assert code == 1
     assert "unplugged in the middle" in said
+
+
+def test_a_broken_file_system_is_told_with_the_way_out(plug, flash):
+    plug.flash[0x99000:0x9C000] = os.urandom(0x3000)
+    plug.power()
+    code, said = flash(plug, "--files")
+    assert code == 1
+    assert "file system is broken. Run tools/flash.sh without --files" in said
 
 
 def test_a_full_file_system_is_told_and_an_older_file_is_not_lost(plug, flash):
@@ -395,6 +398,24 @@ def test_the_first_backup_is_kept_when_the_installation_is_run_again(bare, flash
     assert code == 0, said
     assert kept.read_bytes() == b"the maker's"
     assert "stays as it is" in said
+
+
+READ, WRITE = b"\xc0\x00\xd2", b"\xc0\x00\x11"  # how these commands begin on the line
+
+
+@pytest.mark.parametrize(
+    ("cut_at", "word"), [(READ, "could not be read"), (WRITE, "could not be written")]
+)
+def test_a_plug_pulled_out_of_its_boot_loader_is_told_and_no_half_backup_left(
+    bare, flash, parts, cut_at, word
+):
+    bare.cut_at, bare.cut = cut_at, bare.pull
+    code, said = flash(bare, "--image", parts.image)
+    assert code == 1
+    assert word in said
+    assert "with the button held, and start again" in said
+    kept = [path.stat().st_size for path in tool.BACKUPS.iterdir()]
+    assert kept == ([] if cut_at == READ else [pty_device.SIZE])
 
 
 def test_an_image_for_a_larger_flash_does_not_erase_the_plug(bare, flash, tmp_path):

@@ -134,7 +134,7 @@ def meet(steps, port):
 
 
 def save(steps, port, chip, path):
-    """The plug's whole flash into `path`, or left alone where that is there already."""
+    """The plug's whole flash into `path`; what is there already stays, it may be the maker's."""
     if path.exists():
         tell(f"  {path} is there already and stays as it is")
         return
@@ -293,7 +293,7 @@ def flash(given):
     if given.backup and given.backup.exists():
         raise Refused(f"{given.backup} is there already: name another file, or delete it")
     only_loader = given.backup or given.restore
-    image = files = None
+    image = files = kept = None
     if not only_loader:
         files = wanted_files()
         if not given.files:
@@ -307,12 +307,14 @@ def flash(given):
     if not given.files:
         chip = meet(steps, port)
         steps.next("Saving what is on it, about 95 s for 1 MB")
-        save(steps, port, chip, given.backup or BACKUPS / f"{chip.mac}.bin")
+        kept = given.backup or BACKUPS / f"{chip.mac}.bin"
+        save(steps, port, chip, kept)
         if given.backup:
             return
         steps.next(f"Writing MicroPython {image.version}, about 40 s")
         write_image(steps, port, chip, image)
         tell(f"  → {plug_port.CYCLE}")
+        tell("  Waiting for MicroPython …")
         plug_port.wait_for_repl(port, tell, fresh=True)
     steps.next("Files")
     if given.files:
@@ -321,10 +323,9 @@ def flash(given):
     copy(steps, port, files, config)
     steps.next("Start")
     start(port)
-    tell(
-        "\nDone. Take the adapter off and close the case before the plug goes into the wall.\n"
-        "To come back to what was on it: tools/flash.sh --restore FILE (docs/flash.md)."
-    )
+    tell("\nDone. Take the adapter off and close the case before the plug goes into the wall.")
+    if not given.files:
+        tell(f"The way back to what was on it: tools/flash.sh --restore {kept}")
 
 
 def main(words):

@@ -141,7 +141,7 @@ def esptool(port, *arguments, on_percent=None, attempts=5):
 
 
 def wait_for_loader(port):
-    """Returns the Chip once the boot loader answers."""
+    """Returns the Chip once the boot loader answers; the adapter may come and go meanwhile."""
     until = time.monotonic() + LOADER_S
     while True:
         code, said = esptool(port, "flash-id")
@@ -150,9 +150,8 @@ def wait_for_loader(port):
             if not chip.mac or not chip.flash_bytes:
                 raise PortError(f"esptool does not say what chip this is:\n{said[-1500:]}")
             return chip
-        if "could not open" in said.lower():
-            opened(port).close()  # says why in plain words, if it still is so
         if time.monotonic() > until:
+            opened(port).close()  # says in plain words if it is the port
             raise PortError(
                 "The boot loader does not answer. Hold the button while the 3.3 V come on, and a "
                 f"second longer. RX goes to TX and TX to RX. {PLACE}"
