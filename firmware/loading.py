@@ -3,13 +3,27 @@
 import os
 import sys
 
-import schema
-
 _MOST = 8  # problems told, so that a file of nonsense does not fill the heap with complaints
+
+
+def load(bag, path, every, step, broken):
+    """Fill the Settings `bag`; see settings.load(). step, broken: those of settings.py."""
+    torn = mend()
+    found, wrong = step("configfile", "read", path)
+    found = found or {}
+    problems = [text for text in (torn, wrong) if text]
+    odd = broken(step("odds", "partners", found), found, {})
+    for key in odd:  # values at odds become their defaults
+        found.pop(key, None)
+        if odd[key] not in problems:
+            problems.append(odd[key])
+    return fill(bag, found, problems, every)
 
 
 def mend():
     """See that there is a whole table. "", or what is to be told: that the spare one is used."""
+    import schema
+
     try:
         for _ in schema.rows():
             pass
@@ -28,6 +42,8 @@ def mend():
 
 def fill(bag, found, problems, every):
     """Every setting that is kept, or every one. found: {key: value} of the file, emptied here."""
+    import schema
+
     bag.topics = ()
     for row in schema.rows():
         key = row[0]
@@ -48,6 +64,8 @@ def fill(bag, found, problems, every):
 
 def take(bag, new):
     """The values in `new`, {key: value}, which are good."""
+    import schema
+
     for row in schema.rows():
         if row[0] in new:
             keep(bag, row, new[row[0]], False)

@@ -8,7 +8,7 @@ step is taken: together they would take a fifth of the plug's memory, and are ne
 import gc
 import sys
 
-_PARTS = "configfile figures loading refusal odds saving schema sheet texts"
+_PARTS = "configfile figures firsts loading refusal odds saving schema sheet texts"
 
 
 class Settings:
@@ -26,18 +26,9 @@ def load(path="config.json", id="", every=False):
 
     id: what {id} in hostname and mqtt_topic becomes. every: also the keys that are not kept.
     """
-    torn = _step("loading", "mend")
-    found, wrong = _step("configfile", "read", path)
-    found = found or {}
-    problems = [text for text in (torn, wrong) if text]
-    broken = _broken(_step("odds", "partners", found), found, {})
-    for key in broken:  # values at odds become their defaults
-        found.pop(key, None)
-        if broken[key] not in problems:
-            problems.append(broken[key])
     bag = Settings()
     bag.id = id
-    return _step("loading", "fill", bag, found, problems, every)
+    return _step("loading", "load", bag, path, every, _step, _broken)
 
 
 def save(changes, path="config.json", bag=None):
@@ -73,21 +64,7 @@ def first_start(path="config.json", urandom=None):
 
     Returns what save() returns.
     """
-    found, wrong = _step("configfile", "read", path, ("portal_password", "ota_key"))
-    if found is None:
-        return {"": wrong}
-    new = {}
-    # an empty ota_key is somebody's wish, an empty or short password is a missing one
-    if not get("portal_password", path):
-        new["portal_password"] = _letters(urandom(8))  # type: ignore
-    if "ota_key" not in found:
-        new["ota_key"] = _letters(urandom(26))  # type: ignore
-    return save(new, path) if new else {}
-
-
-def _letters(data):
-    # of 32 that nobody mistakes for another
-    return "".join(["abcdefghijkmnpqrstuvwxyz23456789"[byte & 31] for byte in data])
+    return _step("firsts", "make", path, urandom, get, save)
 
 
 def page(group, path="config.json"):

@@ -39,6 +39,7 @@ ARROWS = {
     "odds": {"schema"},
     "sheet": {"schema"},
     "loading": {"schema"},
+    "firsts": {"configfile"},
     "saving": {"schema", "configfile"},
     # the network's parts: the connection below them, never each other
     "octoapi": {"wire"},

@@ -74,7 +74,8 @@ def good(key):
         return st.just("") | st.text(PRINTABLE, min_size=8, max_size=21)
     if key.startswith("topic_"):
         return st.text(DIGITS + "/", max_size=20).map(lambda text: f"/{text}x")
-    return st.text(DIGITS, min_size=lowest, max_size=highest - 6)
+    some = st.text(DIGITS, min_size=lowest, max_size=highest - 6)
+    return some.filter(lambda text: text != "none")  # a host of this name means no host
 
 
 def a_key_and(value):
