@@ -516,6 +516,13 @@ def test_esptool_says_dout_and_1_mb_in_the_image_and_leaves_its_checksum_right(p
     assert plug_image.look(merged).version == "1.25.0"
 
 
+def test_an_image_for_larger_flashes_is_written_with_the_size_that_is_found(tmp_path):
+    path = tmp_path / "large.bin"
+    path.write_bytes(pty_device.image(board="ESP module with ESP8266", code=700_000))
+    image = plug_image.look(path)
+    assert (image.flash_size, image.needs) == ("detect", 2 << 20)
+
+
 def flipped(data, at):
     return data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
 

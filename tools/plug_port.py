@@ -105,7 +105,13 @@ def run(command, on_line=None, silence_s=None):
 
 
 def _environment():
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", "TERM": "dumb"}
+    plain = {
+        "TERM": "dumb",
+        "COLUMNS": "120",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    return {**os.environ, **plain}
 
 
 # --- the boot loader -----------------------------------------------------------------------------
@@ -235,7 +241,7 @@ def wait_for_repl(port, tell=print, fresh=False):
                     opened(port).close()
                 raise PortError(
                     f"No MicroPython answered. {CYCLE} Then run this again within the first "
-                    f"seconds. {PLACE}"
+                    f"seconds. {PLACE} If it has none yet, run tools/flash.sh without --files"
                 )
     finally:
         if line:
