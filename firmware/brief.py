@@ -1,19 +1,19 @@
-"""Answers with no more than a status, in the words of pages/brief.html. A step of portal.py."""
+"""Answers with no more than a status, in the words of pages/frame.html. A step of portal.py."""
 
 _GRACE_MS = const(400)
 _READS = const(32)
 
 
 async def run(p):
-    """p: the Portal; its status, where (for 302 and 303) and cookie (a header line) are sent."""
+    """Send p.status, p.leads_to (for 302 and 303) and p.set_cookie, a header line."""
     p.filled = 0
-    await p.part("brief", b"%d" % p.status)
-    body = bytes(p.out[: p.filled])
+    await p.send_part("frame", b"%d" % p.status)
+    body = bytes(p.outbox[: p.filled])
     p.filled = 0
-    await p.part("frame", b"http", p.status)
-    more = p.cookie
-    if p.where:
-        more += b"Location: " + p.where + b"\r\n"
+    await p.send_part("frame", b"http", p.status)
+    more = p.set_cookie
+    if p.leads_to:
+        more += b"Location: " + p.leads_to + b"\r\n"
     await p.put(more + b"Content-Length: %d\r\n\r\n" % len(body))
     if p.method != b"HEAD":
         await p.put(body)
@@ -22,5 +22,5 @@ async def run(p):
     p.ends(_GRACE_MS)
     for _ in range(_READS):
         p.rest = b""
-        if p.whole or not await p.more():
+        if p.all_read or not await p.read_on():
             break

@@ -1,7 +1,5 @@
 """The last ten times the power was switched off, and why. Loaded for one call and let go."""
 
-import os
-
 _MOST = const(10)
 _FILE = "offs"
 
@@ -20,9 +18,8 @@ def add(text):
     kept = lines()[1 - _MOST :]
     kept.append(text.encode()[:96])
     try:
-        with open("offs.new", "wb") as file:
+        with open(_FILE, "wb") as file:
             for line in kept:
                 file.write(line + b"\n")
-        os.rename("offs.new", _FILE)
     except OSError:
         pass

@@ -3,12 +3,12 @@
 
 async def run(p):
     """p: the Portal. Its number, rows, typed and wrong: see rows.py and storing.py."""
-    wrong = p.wrong
-    await p.top(b"Settings")
-    await p.part("fields", b"%d" % p.number)
+    wrong = p.refusals
+    await p.begin_page(b"Settings")
+    await p.send_part("fields", b"%d" % p.number)
     if wrong:
-        await p.part("fields", b"wrong", wrong.get("", b"Nothing was saved: see below"))
-    await p.part("fields", b"form", p.number)
+        await p.send_part("fields", b"wrong", wrong.get("", b"Nothing was saved: see below"))
+    await p.send_part("fields", b"form", p.number)
     for row, value in p.rows:
         key, kind, _, lowest, _, unit, label, words = row
         if key in ("wifi_ssid", "wifi_password"):
@@ -28,18 +28,18 @@ async def run(p):
             part = kind.encode()
         elif kind != "text" and kind != "host":
             part = b"number"
-        await p.part("fields", part, key, label, value, b"true" if key in wrong else b"false")
+        await p.send_part("fields", part, key, label, value, b"true" if key in wrong else b"false")
         if kind == "choice":
             for choice in lowest:
-                await p.part("fields", b"chosen" if choice == value else b"option", choice)
-            await p.part("fields", b"choices")
+                await p.send_part("fields", b"chosen" if choice == value else b"option", choice)
+            await p.send_part("fields", b"choices")
         if part == b"kept" and key != "portal_password":
-            await p.part("fields", b"clear", key)
+            await p.send_part("fields", b"clear", key)
         if key in wrong:
             why = wrong[key]
-            await p.part("fields", b"why", key, why[why.find(": ") + 2 :])
+            await p.send_part("fields", b"why", key, why[why.find(": ") + 2 :])
         if words:
-            await p.part("fields", b"help", words)
-    await p.part("fields", b"end", p.token)
-    await p.part("frame", b"back")
-    await p.bottom()
+            await p.send_part("fields", b"help", words)
+    await p.send_part("fields", b"end", p.token)
+    await p.send_part("frame", b"back")
+    await p.finish()

@@ -2,7 +2,7 @@
 
 from time import ticks_add, ticks_diff, ticks_ms
 
-from portal import same
+from portal import is_same
 
 
 _LONGEST_S = const(30)  # that a wrong password makes the next one wait
@@ -17,10 +17,10 @@ async def run(p):
     if p.path == b"/login":
         return await _login(p, b"")
     what = p.path[1:]
-    await p.top(b"Restart" if what == b"restart" else b"Close")
-    await p.part("front", what, p.token)
-    await p.part("frame", b"back")
-    await p.bottom()
+    await p.begin_page(b"Restart" if what == b"restart" else b"Close")
+    await p.send_part("front", what, p.token)
+    await p.send_part("frame", b"back")
+    await p.finish()
 
 
 async def _do(p):
@@ -30,40 +30,40 @@ async def _do(p):
         left = ticks_diff(p.again, ticks_ms()) if p.wrongs else 0
         if left > 0:
             return await _login(p, b"Wait %d s, then try again" % (left // 1000 + 1))
-        if not p.password or not same(p.field(b"p"), p.password):
+        if not p.pass_word or not is_same(p.field(b"p"), p.pass_word):
             p.wrongs += 1
             wait = min(1 << min(p.wrongs, 9) - 1, _LONGEST_S)
             p.again = ticks_add(ticks_ms(), wait * 1000)
             return await _login(p, b"Wrong password")
         p.wrongs = 0
         p.used()
-        p.cookie = b"Set-Cookie: s=" + p.token + b"; HttpOnly; SameSite=Strict\r\n"
-        return p.go(b"/")
+        p.set_cookie = b"Set-Cookie: s=" + p.token + b"; HttpOnly; SameSite=Strict\r\n"
+        return p.go_to(b"/")
     p.open = False
     p.plug.again = p.path == b"/restart"
-    await p.top(b"Restarting" if p.plug.again else b"Closed")
-    await p.part("front", b"bye", b"You can close this page.")
-    await p.bottom()
+    await p.begin_page(b"Restarting" if p.plug.again else b"Closed")
+    await p.send_part("front", b"bye", b"You can close this page.")
+    await p.finish()
 
 
 async def _login(p, wrong):
-    await p.top(b"OctoPlugout: log in")
-    await p.part("front", b"login")
+    await p.begin_page(b"OctoPlugout: log in")
+    await p.send_part("front", b"login")
     if wrong:
-        await p.part("front", b"wrong", wrong)
-    await p.part("front", b"enter")
-    await p.bottom()
+        await p.send_part("front", b"wrong", wrong)
+    await p.send_part("front", b"enter")
+    await p.finish()
 
 
 async def _menu(p):
     machine = p.plug.machine
-    await p.top(p.plug.s.hostname)
+    await p.begin_page(p.plug.s.hostname)
     if not p.plug.s.wifi_ssid:
-        await p.part("front", b"new")
-    await p.part("front", b"state", machine.state, machine.reason)
-    await p.part("front", machine.state.encode())
-    await p.part("front", b"hold")
-    await p.part("front", b"links")
+        await p.send_part("front", b"new")
+    await p.send_part("front", b"state", machine.state, machine.reason)
+    await p.send_part("front", machine.state.encode())
+    await p.send_part("front", b"hold")
+    await p.send_part("front", b"links")
     if p.plug.s.wifi_ssid:
-        await p.part("front", b"until", p.open_ms // 1000)
-    await p.bottom()
+        await p.send_part("front", b"until", p.open_ms // 1000)
+    await p.finish()

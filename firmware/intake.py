@@ -5,7 +5,7 @@ the plug's is not answered to. On the LAN one has to be logged in; whoever is on
 has had its password, or was meant to need none. A step of portal.py: its ValueErrors are HTTP's.
 """
 
-from portal import same
+from portal import is_same
 
 _SEND_MS = const(15000)  # a whole answer: 8 KB to a phone at the edge of its reach
 _LINE = const(256)
@@ -31,7 +31,7 @@ async def run(p):
     p.method = method
     head = await _head(p)
     posted = method == b"POST"
-    p.whole = not posted
+    p.all_read = not posted
     at = (path + b"?").find(b"?")
     p.query = path[at + 1 :]
     p.path = path = path[:at]
@@ -44,21 +44,21 @@ async def run(p):
         if p.lan:
             raise ValueError(421)
         # What every system's look for a captive portal gets, and every other page as well.
-        return p.go(b"http://" + _POINT + b"/", 302)
+        return p.go_to(b"http://" + _POINT + b"/", 302)
     if posted:
         if head.get(b"origin", b"http://" + host) != b"http://" + host:
             raise ValueError(403)
         await _body(p, head)
-        p.whole = True
+        p.all_read = True
     at = _PAGES.find(b" " + path + b"=")
     if at < 0:
         raise ValueError(404)
     known = not p.lan
     for cookie in head.get(b"cookie", b"").split(b";"):
-        known = known or same(cookie.strip(), b"s=" + p.token)
+        known = known or is_same(cookie.strip(), b"s=" + p.token)
     if not known and path != b"/login":
-        return p.go(b"/login")
-    if posted and known and not same(p.field(b"t"), p.token):
+        return p.go_to(b"/login")
+    if posted and known and not is_same(p.field(b"t"), p.token):
         raise ValueError(403)
     if known:
         p.used()
@@ -76,7 +76,7 @@ async def _line(p, most, status):
             line = p.rest[:at]
             p.rest = p.rest[at + 1 :]
             return line[:-1] if line[-1:] == b"\r" else line
-        if not await p.more():
+        if not await p.read_on():
             raise OSError(0)
 
 
@@ -122,10 +122,10 @@ async def _body(p, head):
         raise ValueError(413)
     if head.get(b"content-type", b"")[:33] != b"application/x-www-form-urlencoded":
         raise ValueError(415)
-    p.form = form = []
+    p.sent_form = form = []
     field = b""
     while length:
-        if not p.rest and not await p.more():
+        if not p.rest and not await p.read_on():
             raise OSError(0)
         part = p.rest[:length]
         p.rest = b""

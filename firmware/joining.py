@@ -35,23 +35,23 @@ async def run(p):
             status = wlan.status()
             if status == _GOT_IP or turn > _EARLY and status > 1:
                 break
-        p.trouble = b"no address: the network gave none within 20 s"
+        p.not_joined = b"no address: the network gave none within 20 s"
         if status == _WRONG_PASSWORD:
-            p.trouble = b"wrong password"
+            p.not_joined = b"wrong password"
         elif status == _NOT_FOUND:
-            p.trouble = b"network not found"
+            p.not_joined = b"network not found"
         elif status == _REFUSED:
-            p.trouble = b"the network refuses"
+            p.not_joined = b"the network refuses"
         elif status == _GOT_IP:
             import settings
 
-            p.trouble = b""
+            p.not_joined = b""
             wrong = settings.save({"wifi_ssid": s.wifi_ssid, "wifi_password": s.wifi_password})
             joined = not wrong
             for key in wrong:
-                p.trouble = wrong[key].encode()
+                p.not_joined = wrong[key].encode()
     except MemoryError:
-        p.trouble = b"no room to store it, please try once more"
+        p.not_joined = b"no room to store it, please try once more"
     finally:
         plug.joins = p.lan
         if not joined:
@@ -63,8 +63,8 @@ async def run(p):
     if joined:
         p.tried = b""
         where = s.hostname, wlan.ifconfig()[0]
-        p.notice = "Joined. The plug is at http://%s/ or http://%s/" % where
+        p.tell_once = "Joined. The plug is at http://%s/ or http://%s/" % where
         if not p.lan:
-            p.notice += ". This network goes off in a minute"
+            p.tell_once += ". This network goes off in a minute"
             p.open_ms = _STAY_MS
     p.used()

@@ -172,14 +172,17 @@ class Plug:
                 if critical or self.way:
                     task.cancel()
                 return
-            self.visit = None
-            sys.modules.pop("visit", None)
-            if self.octo is None or self.again:
+            import closing
+
+            closing.run(self)
+            del sys.modules["closing"]
+            if self.again:
                 raise SystemExit  # in place: main.py runs the plug anew
         if self.way:
-            import visit
+            import opening
 
-            self.visit = asyncio.create_task(visit.run(self, self.way))
+            self.visit = asyncio.create_task(opening.run(self, self.way))
+            del sys.modules["opening"]
             self.way = ""
             return
         tasks = self.tasks

@@ -21,7 +21,7 @@ _TURN_MS = const(20)
 _READ_MS = const(5000)  # a whole request, and a connection until its first byte
 _LONGEST_MS = const(600000)  # open at most so long, however much it is used
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
-_PIECE = const(512)  # what goes out at once; a segment takes 536
+_PIECE = const(256)  # what goes out at once
 
 
 def _listen(kind, port):
@@ -34,7 +34,7 @@ def _listen(kind, port):
     return sock
 
 
-def same(one, other):
+def is_same(one, other):
     """Whether two secrets are equal, in a time that does not tell where they differ."""
     differ = len(one) ^ len(other)
     for i in range(min(len(one), len(other))):
@@ -55,36 +55,39 @@ def escaped(value):
     return value
 
 
+def _template(name):
+    # In the slot, or wherever the modules are.
+    for folder in sys.path:
+        try:
+            return open("%s/pages/%s.html" % (folder, name), "rb")
+        except OSError:
+            pass
+    raise OSError(2)
+
+
 class Portal:
     """plug: the Plug. way: "lan", "ap" or "open". open_ms: how long it stays after its last use.
 
-    password: what one logs in with on the LAN. For the steps there are: method, path, query, form
-    and field(name) of the request; notice, which the next page shows once; then, the name of a
-    step to be taken once the answer is out; open, which ends everything when it is made False.
+    password: what one logs in with on the LAN. For the steps there are: method, path, query and
+    field(name) of the request; tell_once, which the next page shows; next_step, the name of the
+    one to be taken once the answer is out; open, which ends everything when it is made False.
     """
 
     def __init__(self, plug, way, open_ms, password):
         self.plug = plug
         self.lan = way == "lan"
         self.open_ms = open_ms
-        self.password = password
+        self.pass_word = password
         self.token = hexlify(os.urandom(8))
-        self.notice = self.talked = self.tried = self.trouble = self.path = b""
-        self.then = self.wire = self._file = None
+        self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
+        self.next_step = self.wire = self._file = None
         self.wrongs = 0  # log-ins in a row
-        self.networks = ()
+        self.in_reach = ()
         self.open = True
         self.began = ticks_ms()
         self.used()
         self._view = memoryview(bytearray(128))
-        self.out = memoryview(bytearray(_PIECE))
-        for folder in sys.path:
-            self._folder = folder + "/pages/"
-            try:
-                os.stat(self._folder + "frame.html")
-                break
-            except OSError:
-                pass
+        self.outbox = memoryview(bytearray(_PIECE))
 
     def used(self, ms=0):
         """Stay open for `ms`, or what the setting says, from now on, but not for ever."""
@@ -149,8 +152,8 @@ class Portal:
             self.wire.close()
         self._file = self.wire = None
         self.rest = self.query = b""
-        self.form = self.rows = ()
-        self.typed = self.wrong = {}
+        self.sent_form = self.rows = ()
+        self.typed = self.refusals = {}
         gc.collect()
 
     # ---- a request ---------------------------------------------------------------------------
@@ -158,10 +161,10 @@ class Portal:
     async def _serve(self):
         self._name = ""
         self.filled = 0
-        self.begun = self.whole = False
+        self.begun = self.all_read = self.headed = False
         self.method = b""
         self.ends(_READ_MS)
-        self.where = self.cookie = b""
+        self.leads_to = self.set_cookie = b""
         step = "intake"
         while step:
             try:
@@ -178,11 +181,11 @@ class Portal:
             if step == "brief":
                 if self.begun:
                     break  # too late: what is on its way is cut off instead
-                self.form = self.rows = ()
-                self.typed = self.wrong = {}
+                self.sent_form = self.rows = ()
+                self.typed = self.refusals = {}
         self._close()
-        step = self.then
-        self.then = None
+        step = self.next_step
+        self.next_step = None
         if step:
             await self._step(step)
 
@@ -197,7 +200,7 @@ class Portal:
         """Whatever is sent or read has to come to its end within so many ms."""
         self._end = ticks_add(ticks_ms(), ms)
 
-    async def more(self):
+    async def read_on(self):
         """Read on: what came is added to `rest`; how many bytes, 0 at the end."""
         n = await self.wire.readinto(self._view, ticks_diff(self._end, ticks_ms()))
         self.rest += bytes(self._view[:n])
@@ -206,7 +209,7 @@ class Portal:
     def field(self, name, missing=b""):
         """What the form has for `name` (bytes), or `missing`. ValueError: it has no such bytes."""
         name += b"="
-        for field in self.form:
+        for field in self.sent_form:
             if field[: len(name)] == name:
                 parts = field[len(name) :].replace(b"+", b" ").split(b"%")
                 for i in range(1, len(parts)):
@@ -215,9 +218,9 @@ class Portal:
                 return b"".join(parts)
         return missing
 
-    def go(self, where, status=303):
+    def go_to(self, where, status=303):
         """Lead the browser elsewhere: to be returned by a step."""
-        self.where = where
+        self.leads_to = where
         self.status = status
         return "brief"
 
@@ -228,7 +231,7 @@ class Portal:
         data = memoryview(data)
         while data:
             n = min(len(data), _PIECE - self.filled)
-            self.out[self.filled : self.filled + n] = data[:n]
+            self.outbox[self.filled : self.filled + n] = data[:n]
             self.filled += n
             data = data[n:]
             if self.filled == _PIECE:
@@ -236,12 +239,12 @@ class Portal:
 
     async def flush(self):
         """Send what has been put. OSError if nobody takes it in time."""
-        if not self.begun or self.method != b"HEAD":
-            await self.wire.send(self.out[: self.filled], ticks_diff(self._end, ticks_ms()))
+        if not self.headed:
+            await self.wire.send(self.outbox[: self.filled], ticks_diff(self._end, ticks_ms()))
         self.begun = True
         self.filled = 0
 
-    async def part(self, name, part, *values):
+    async def send_part(self, name, part, *values):
         """Send a part of pages/`name`.html with {0} {1} … replaced by the values, escaped.
 
         A part follows a line that has `=` and its name (bytes), and ends before the next such.
@@ -250,7 +253,7 @@ class Portal:
             if self._file:
                 self._file.close()
             self._name = name
-            self._file = open(self._folder + name + ".html", "rb")
+            self._file = _template(name)
             self._last = b""
         file = self._file
         part = b"=" + part + b"\n"
@@ -258,7 +261,7 @@ class Portal:
         ends = 0
         while line != part:
             line = file.readline()
-            if not line:
+            if not line:  # once more from the beginning
                 file.seek(0)
                 ends += 1
                 if ends > 1:
@@ -276,18 +279,19 @@ class Portal:
                     line += b"{" + piece
             await self.put(line + b"\r\n")
 
-    async def top(self, title, more=b""):
+    async def begin_page(self, title, more=b""):
         """Begin a page. more: header lines, each with its end."""
-        await self.part("frame", b"http", b"200 OK")
+        await self.send_part("frame", b"http", b"200 OK")
         await self.put(more + b"\r\n")
         if self.method == b"HEAD":
             await self.flush()
-        await self.part("frame", b"top", title)
-        if self.notice and self.path != b"/login":
-            await self.part("frame", b"notice", self.notice)
-            self.notice = b""
+            self.headed = True  # and no body is to follow
+        await self.send_part("frame", b"top", title)
+        if self.tell_once and self.path != b"/login":
+            await self.send_part("frame", b"notice", self.tell_once)
+            self.tell_once = b""
 
-    async def bottom(self):
+    async def finish(self):
         """End a page."""
-        await self.part("frame", b"end")
+        await self.send_part("frame", b"end")
         await self.flush()

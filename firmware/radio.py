@@ -5,9 +5,10 @@ Loaded for one call and let go.
 
 import network
 
-NAME = "SetupOctoPlugout"
-
-_MOST = const(12)  # networks shown: more do not fit on a page of 8 KB
+_NAME = "SetupOctoPlugout"
+_OPEN = const(0)  # the chip's numbers for how the access point is secured
+_WPA2 = const(3)
+_MOST = const(10)  # networks shown: more do not fit on a page of 8 KB
 
 
 def scan(station):
@@ -43,11 +44,9 @@ def open(password):
     point = network.WLAN(network.AP_IF)
     point.active(True)
     if len(password) < 8:
-        point.config(essid=NAME, authmode=network.AUTH_OPEN)
+        point.config(ssid=_NAME, security=_OPEN)
     else:
-        point.config(
-            essid=NAME, authmode=network.AUTH_WPA_WPA2_PSK, password=str(password, "utf-8")
-        )
+        point.config(ssid=_NAME, security=_WPA2, key=str(password, "utf-8"))
 
 
 def close(station):

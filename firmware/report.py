@@ -16,31 +16,35 @@ async def run(p):
     wlan = plug.board.wlan
     online = wlan.isconnected()
     minutes = plug.minutes + ticks_diff(ticks_ms(), plug.started) // 60000
-    await p.top(b"Info")
-    await p.part("report", b"plug", plug.version, sys.path[0][-1:], minutes // 60, minutes % 60)
+    await p.begin_page(b"Info")
+    await p.send_part(
+        "report", b"plug", plug.version, sys.path[0][-1:], minutes // 60, minutes % 60
+    )
     if online:
-        await p.part("report", b"wifi", plug.s.wifi_ssid, wlan.status("rssi"), wlan.ifconfig()[0])
-    await p.part("report", b"names", plug.s.hostname, wlan.config("mac").hex(":"))
+        await p.send_part(
+            "report", b"wifi", plug.s.wifi_ssid, wlan.status("rssi"), wlan.ifconfig()[0]
+        )
+    await p.send_part("report", b"names", plug.s.hostname, wlan.config("mac").hex(":"))
     broker = plug.s.mqtt_host
     if broker in ("", "none"):
-        await p.part("report", b"no_mqtt")
+        await p.send_part("report", b"no_mqtt")
     else:
-        await p.part("report", b"mqtt" if p.talked else b"lost_mqtt", broker)
+        await p.send_part("report", b"mqtt" if p.talked else b"lost_mqtt", broker)
     import info
 
     gc.collect()
     causes = _CAUSES.split(b"/")
     cause = plug.board.cause
     cause = causes[cause] if 0 <= cause < len(causes) else b"unknown"
-    await p.part("report", b"chip", gc.mem_free(), info.largest(), cause)
+    await p.send_part("report", b"chip", gc.mem_free(), info.largest(), cause)
     del sys.modules["info"]
     import diary
 
     noted = diary.lines()
     del sys.modules["diary"]
-    await p.part("report", b"offs" if noted else b"no_offs")
+    await p.send_part("report", b"offs" if noted else b"no_offs")
     for line in noted:
-        await p.part("report", b"off", line)
-    await p.part("report", b"end")
-    await p.part("frame", b"back")
-    await p.bottom()
+        await p.send_part("report", b"off", line)
+    await p.send_part("report", b"end")
+    await p.send_part("frame", b"back")
+    await p.finish()

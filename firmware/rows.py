@@ -1,22 +1,56 @@
-"""Which page of settings is meant, and its rows with the values in use. A step of portal.py.
+"""Which page of settings is meant, its rows, and what was typed into them. A step of portal.py.
 
-On the way from a form: taking.py, storing.py, and back here if something was wrong; to a page:
-fields.py. In so many steps because each of them needs a good part of what the heap has left.
+From here it goes to fields.py, which shows them, or to storing.py and back if something is wrong:
+in so many steps because each of them needs a good part of what the heap has left. Secrets never
+leave the plug: an empty field keeps the old one, a box clears it.
 """
 
+import gc
 import sys
 
 _PAGES = const(7)
 
 
+def _step(module, name, *given):
+    # As settings.py does it, which is itself too large to be there as well.
+    try:
+        return getattr(__import__(module), name)(*given)
+    finally:
+        for part in "configfile figures refusal schema sheet texts".split():
+            sys.modules.pop(part, None)
+        gc.collect()
+
+
 async def run(p):
-    """p: the Portal; its query is b"g=" and the page's number. Sets p.number and p.rows."""
+    """p: the Portal; its query is b"g=" and the page's number. Sets p.number, and p.rows or
+    p.typed, {key: what was typed} where it differs from the value in use."""
     number = p.query[2:]
     if p.query[:2] != b"g=" or not number.isdigit() or len(number) > 1 or int(number) >= _PAGES:
         raise ValueError(404)
     p.number = int(number)
-    import settings
-
-    p.rows = settings.page(p.number)
-    del sys.modules["settings"]
-    return "taking" if p.method == b"POST" else "fields"
+    keys = _step("sheet", "keys", p.number)
+    found, _ = _step("configfile", "read", "config.json", keys)
+    p.rows = _step("sheet", "filled", p.number, _step("schema", "used", keys, found or {}))
+    keys = found = None
+    if p.method != b"POST":
+        return "fields"
+    p.typed = typed = {}
+    for row, value in p.rows:
+        key, kind = row[:2]
+        field = p.field(key.encode(), None)
+        if key in ("wifi_ssid", "wifi_password"):
+            continue  # have a page of their own, which tries them first
+        if kind == "bool":
+            if (field is not None) != value:
+                typed[key] = not value
+        elif kind == "secret":
+            if field:
+                typed[key] = field.decode()
+            elif p.field(b"no_" + key.encode()):
+                typed[key] = ""
+        elif field is not None:
+            field = field.replace(b"\r\n", b"\n").decode()
+            if field != value:
+                typed[key] = field
+    p.sent_form = p.rows = ()
+    return "storing"

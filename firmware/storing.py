@@ -7,26 +7,26 @@ import sys
 
 
 async def run(p):
-    """p: the Portal. p.typed: {key: what was typed}; p.wrong becomes {key: what is wrong}."""
+    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}."""
     typed = p.typed
     s = p.plug.s
     if typed:
         import settings
 
-        p.wrong = settings.save(typed, bag=s)
+        p.refusals = settings.save(typed, bag=s)
         del sys.modules["settings"], settings
-    if p.wrong:
+    if p.refusals:
         p.method = b"GET"  # the form has been taken: what follows shows
         return "rows"
     if "portal_password" in typed:
-        p.password = typed["portal_password"].encode()
+        p.pass_word = typed["portal_password"].encode()
     saved = {key: getattr(s, key, None) for key in typed} or None
     if p.lan and ("hostname" in typed or "wifi_country" in typed):
-        await p.top(b"Saved")
-        await p.part("fields", b"moved", s.hostname, p.plug.board.wlan.ifconfig()[0])
-        await p.bottom()
+        await p.begin_page(b"Saved")
+        await p.send_part("fields", b"moved", s.hostname, p.plug.board.wlan.ifconfig()[0])
+        await p.finish()
         p.plug.changes = saved  # the station joins anew, and is away for some seconds
         return None
     p.plug.changes = saved
-    p.notice = b"Saved" if typed else b"Nothing was changed"
-    return p.go(b"/")
+    p.tell_once = b"Saved" if typed else b"Nothing was changed"
+    return p.go_to(b"/")

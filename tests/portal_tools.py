@@ -84,7 +84,8 @@ class _Page(HTMLParser):
             kind = given.get("type", "text")
             if kind in ("checkbox", "radio") and "checked" not in given:
                 return
-            self.fields[given.get("name")] = given.get("value", "on" if kind != "text" else "")
+            default = "on" if kind in ("checkbox", "radio") else ""
+            self.fields[given.get("name")] = given.get("value", default)
         elif tag == "textarea":
             self._area = given["name"]
             self.fields[self._area] = ""
@@ -98,7 +99,7 @@ class _Page(HTMLParser):
         if tag == "style":
             self._in = ""
         elif tag == "textarea":
-            self.fields[self._area] = self.fields[self._area].removeprefix("\n")
+            self.fields[self._area] = re.sub("^\r?\n", "", self.fields[self._area])
             self._area = None
         elif tag == "select":
             self._select = None
@@ -202,6 +203,7 @@ class Open:
     async def __aenter__(self):
         self._socket = socket
         sys.modules["socket"] = Prompter()  # type: ignore
+        sys.modules.pop("portal", None)  # it meets this one when it is loaded anew
         await self.house.__aenter__()
         self.browser = Browser("127.0.0.1" if self.way == "lan" else AP)
         try:
@@ -226,8 +228,7 @@ class Open:
     @property
     def portal(self):
         """The Portal that is open."""
-        coroutine = self.house.plug.visit.get_coro()
-        return coroutine.cr_frame.f_locals["gate"]
+        return self.house.plug.visit.get_coro().cr_frame.f_locals["self"]
 
     async def __aexit__(self, kind, *rest):
         sys.modules["socket"] = self._socket

@@ -48,7 +48,8 @@ ARROWS = {
     "discovery": {"wire"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
-    "visit": {"portal", "radio", "settings"},
+    "opening": {"portal", "radio", "settings"},
+    "closing": {"radio"},
     "portal": {"wire", "captive"},
     "intake": {"portal"},
     "front": {"portal"},

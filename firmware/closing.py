@@ -1,0 +1,28 @@
+"""Closes the portal, whatever ended it: poller and MQTT come back, the access point goes.
+
+Everything heard before it was open is forgotten. Loaded for that and let go.
+"""
+
+import gc
+import sys
+from time import ticks_ms
+
+
+def run(plug):
+    """Leave the plug as it was before opening.py."""
+    plug.visit = None
+    for name in "opening portal captive settings".split():
+        sys.modules.pop(name, None)
+    if not plug.joins:
+        import radio
+
+        radio.close(plug.board.wlan)
+        del sys.modules["radio"], radio
+        plug.joins = True
+        plug.board.join(plug.s, ticks_ms(), True)
+    gc.collect()
+    plug.connect()
+    if sys.implementation.name == "micropython":
+        type(plug.octo).__init__ = None  # type: ignore  (called once, as at the start)
+    plug.machine.forget()
+    plug.machine.frozen = False
