@@ -66,9 +66,8 @@ def take(bag, new):
     """The values in `new`, {key: value}, which are good."""
     import schema
 
-    for row in schema.rows():
-        if row[0] in new:
-            keep(bag, row, new[row[0]], False)
+    for row in schema.rows(new):
+        keep(bag, row, new[row[0]], False)
 
 
 def keep(bag, row, value, every):

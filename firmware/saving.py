@@ -36,10 +36,10 @@ def add(new, path):
     try:
         with open(_fresh(path), "ab") as file:
             start = b",\n" if os.stat(_fresh(path))[6] > 1 else b"\n"
-            for row in schema.rows():
+            for row in schema.rows(new):
                 key = row[0]
                 # a secret is written even when empty: for ota_key that is a choice
-                if key in new and (new[key] != row[2] or row[1] == "secret"):
+                if new[key] != row[2] or row[1] == "secret":
                     file.write(start + json.dumps(key).encode() + b": " + _json(new[key]))
                     start = b",\n"
             file.write(b"\n}\n")

@@ -30,13 +30,22 @@ def table() -> "io.TextIOWrapper":
     return io.StringIO(spare.TABLE)  # type: ignore
 
 
-def rows():
-    """Yield every row, in the order of the table. ValueError if the text is not whole."""
+def rows(keys=None):
+    """Yield every row, or those of `keys`, in the order of the table.
+
+    "topic_" among the keys stands for all that begin so. ValueError if the text is not whole.
+    """
     line = ""
+    left = -1 if keys is None else len(keys)
     with table() as file:
         for line in file:
+            if not left:
+                return
             if "|" in line:
-                yield parse(line)
+                key = line[: line.find("|")]
+                if keys is None or key in keys or key[:6] in keys:
+                    left -= key[:6] != "topic_"  # of these nobody knows how many are meant
+                    yield parse(line)
     if line != ".\n":
         raise ValueError
 
@@ -97,20 +106,19 @@ def _make_room(name):
 
 
 def used(keys, found):
-    """{key: value in use} of those `keys`; "topic_" stands for all that begin so.
+    """{key: value in use} of `keys`, as for rows().
 
     found: {key: value} as the file has them; what is no good there gives way to the default.
     """
     values = {}
-    for row in rows():
+    for row in rows(keys):
         key = row[0]
-        if key in keys or key[:6] in keys:
-            values[key] = row[2]
-            if key in found:
-                try:
-                    values[key] = check(row, found[key], False)
-                except ValueError:
-                    pass
+        values[key] = row[2]
+        if key in found:
+            try:
+                values[key] = check(row, found[key], False)
+            except ValueError:
+                pass
     return values
 
 
@@ -118,7 +126,7 @@ def checked(changes):
     """({key: value for the file}, {key: what is wrong}) of what was typed."""
     new = {}
     wrong = {}
-    for row in rows():
+    for row in rows(changes):
         key = row[0]
         if key in changes:
             try:
