@@ -21,10 +21,13 @@ READ_IDENTITY = 0x9F  # asked of the flash itself
 
 
 class Loader:
-    """`flash`: a bytearray or mmap of the flash's size, changed in place. `mac`: 6 bytes."""
+    """`flash`: a bytearray or mmap of the flash's size, changed in place. `mac`: 6 bytes.
+
+    `worn`: an address at which writing leaves 0; None: the flash is good.
+    """
 
     def __init__(self, flash, mac=b"\x5c\xcf\x7f\xab\x12\x8a"):
-        self.flash = flash
+        self.flash, self.worn = flash, None
         self.stub = False
         self.erased = 0  # times
         self.registers = {
@@ -98,6 +101,8 @@ class Loader:
             data = data[: len(flash) - self._at]  # the last block is filled up
             flash[self._at : self._at + len(data)] = data
             self._at += len(data)
+            if self.worn is not None:
+                flash[self.worn] = 0
         elif what == MD5:
             digest = hashlib.md5(flash[words[0] : words[0] + words[1]]).digest()
             return reply(what, more=digest)

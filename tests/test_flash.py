@@ -418,6 +418,14 @@ def test_a_plug_pulled_out_of_its_boot_loader_is_told_and_no_half_backup_left(
     assert kept == ([] if cut_at == READ else [pty_device.SIZE])
 
 
+def test_a_flash_that_does_not_hold_what_was_written_is_a_failure(bare, flash, parts):
+    bare.loader.worn = 0x200
+    code, said = flash(bare, "--image", parts.image)
+    assert code == 1
+    assert "could not be written" in said
+    assert "[4/5]" not in said
+
+
 def test_an_image_for_a_larger_flash_does_not_erase_the_plug(bare, flash, tmp_path):
     large = tmp_path / "large.bin"
     large.write_bytes(pty_device.image(board="ESP module with ESP8266", code=700_000))
