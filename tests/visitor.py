@@ -32,6 +32,9 @@ def chromium():
     return program("chromium") or program("chromium-browser")
 
 
+HELD = {"portal_press_ms": 1000}  # a HOLD that a test has the time for
+
+
 class House:
     """`async with House(flash, folder, settings)`: flash is a built one, folder gets its copy.
 
@@ -84,8 +87,8 @@ class House:
     async def closed(self):
         await self.until(lambda: not self.runner.serves("tcp", 80), "the portal does not close")
 
-    async def hold(self, ms=5300):
-        """HOLD, and wait for the portal."""
+    async def hold(self, ms=1100):
+        """HOLD (see HELD), and wait for the portal."""
         await self.runner.hold(ms)
         await self.opened()
 
@@ -186,9 +189,14 @@ class Visitor:
         context.set_default_timeout(20000)
         page = await context.new_page()
         page.asked, page.complaints = [], []
+
+        def told(line):
+            if line.type in ("error", "warning"):  # the rest are hints to whoever writes pages
+                page.complaints.append(line.text)
+
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("console", lambda line: page.complaints.append(line.text))
+        page.on("console", told)
         page.on("dialog", lambda dialog: page.complaints.append(dialog.message))
         return page
 
