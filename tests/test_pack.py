@@ -192,3 +192,29 @@ def test_the_packed_machine_does_what_the_source_does(seed):
         )
         states.add(one.state)
     assert len(states) > 5
+
+
+@pytest.mark.parametrize("part", ["board", "wire", "octoapi", "mqtt", "plug"])
+def test_what_is_said_to_the_world_is_said_packed_as_well(part):
+    """'offline', a topic, or a text for people: only words in capitals belong to the table."""
+    packer = pack.Packer(build.texts(), build._foreign())
+    whole = next((name for name, parts in merge.WHOLES.items() if part in parts), part)
+    states = run(SOURCE).STATES.split()
+    packed = _texts_of(packer.module(whole))
+    for text in _texts_of((build.FIRMWARE / f"{part}.py").read_text(encoding="utf-8")):
+        if text.isidentifier() and (text in states or not text.islower()):
+            continue  # a name, looked up by its text, or a state
+        words = set(text.split())
+        if not text.isupper() and not words <= set(packer._words) and len(text) > 1:
+            assert text in packed, text
+    assert part != "mqtt" or "offline" in packed
+
+
+def _texts_of(source):
+    tree = ast.parse(source)
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
+    }

@@ -57,7 +57,12 @@ class Packer:
 
     def module(self, name):
         """The packed text of one of them."""
-        words = self._words if name in SPEAK else None
+        words = None
+        if name in SPEAK:
+            # Others have states and conditions from the machine. What it calls a mood, such as
+            # "offline", may be a word of the outside world there.
+            own = name == MACHINE
+            words = {word: w for word, w in self._words.items() if own or not word.islower()}
         return pack(self.modules[name], self._stay, words, self._public, self._members)
 
     def beside(self, text):
