@@ -338,6 +338,8 @@ class Machine:
             # OctoPrint lost the printer while it was idle and nothing heated: time has cooled it.
             blind = runs[_LOST] and t[_LOST] >= s.blind_cool_s * 1000
             return blind and "WAS_IDLE" in self.facts and not self._heating
+        if word in _KEPT:  # none of the words below is part of another in there
+            return word in self.facts or word == self._event
         if word == "SHUTS_DOWN":
             return s.shutdown_pi
         if word == "HALTED":
@@ -366,7 +368,7 @@ class Machine:
             return not self._again and t[_OPENED] >= _REST_MS
         if word == "WAKE":
             return self.remembered and t[_OPENED] >= _REST_MS
-        return word in self.facts or self._event in word.split("|")
+        return self._event in word.split("|")
 
     def _settle_ms(self):
         # The network goes before the disk is synced: a silence that nothing announced must last a
@@ -389,8 +391,8 @@ class Machine:
                 any_state = True
                 at = TABLE.find("any on-state:") + 14
                 continue
-            if not event or event in words[0].split("|"):
-                i = 0
+            i = 0
+            if event in words[0].split("|") if event else "|" not in words[0]:
                 while words[i] != ">" and self._holds(words[i]):
                     i += 1
                 if words[i] == ">":

@@ -116,7 +116,7 @@ def config(plug):
     del sys.modules["settings"]
 
 
-def go(kind):
+def feed_all(kind):
     """Feed all of them to the parser of that kind."""
     global left, size
     gc.threshold(2048)

@@ -219,7 +219,7 @@ def test_nothing_escapes_and_nothing_is_kept_on_a_1_mb_plug(kind, plug):
     config = '{"mqtt_host": "127.0.0.1", "octoprint_host": "127.0.0.1", "wifi_settle_s": 0}'
     said = delivery.run(
         of,
-        f"import fuzz_on_plug;fuzz_on_plug.go({kind!r})",
+        f"import fuzz_on_plug;fuzz_on_plug.feed_all({kind!r})",
         heap,
         config=config,
         files={"inputs": fed},

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import random
+import subprocess
 import types
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import build
 import merge
 import pack
+import unintern
 
 
 def run(text, **names):
@@ -192,6 +194,63 @@ def test_the_packed_machine_does_what_the_source_does(seed):
         )
         states.add(one.state)
     assert len(states) > 5
+
+
+# --- texts that are let go ----------------------------------------------------------------------
+
+BRIEF = '''"""Speaks of texts in every way that there is."""
+def said(kind, other="plain", *, more="by name"):
+    words = {"one": 1, "two": ("three", "four")}
+    try:
+        while words:
+            for word in ("five", "six"):
+                if kind == "seven" or kind in words:
+                    return other + more + word + str(words.get(kind, "eight"))
+            raise ValueError("nine")
+    except ValueError as error:
+        return "%s: %s" % (kind, error)
+    finally:
+        words.clear()
+class Ten:
+    eleven = "twelve"
+    def shown(self, way="thirteen"):
+        return lambda: (way, self.eleven, [c for c in "fourteen"])
+'''
+ASKS = """
+import micropython, sys
+sys.path.insert(0, ".")
+import brief
+print(brief.said("one"), brief.said("seven", more="x"), brief.said("none"), brief.Ten().shown()())
+micropython.qstr_info(1)
+"""
+
+
+@pytest.mark.real
+def test_the_texts_of_a_module_become_objects_and_no_names(micropython, tmp_path):
+    (tmp_path / "brief.py").write_text(BRIEF)
+    (tmp_path / "asks.py").write_text(ASKS)
+    target = tmp_path / "brief.mpy"
+    build.compile_mpy(tmp_path / "brief.py", target, 3)
+    (tmp_path / "brief.py").unlink()
+
+    def run_it():
+        command = [str(micropython), "asks.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        first, *names = done.stdout.splitlines()
+        return first, {line[2:-1] for line in names if line.startswith("Q(")}
+
+    before, names = run_it()
+    assert {"twelve", "thirteen", "nine", "eight", "fourteen"} <= names
+    target.write_bytes(unintern.unintern(target.read_bytes()))
+    after, fewer = run_it()
+    assert after == before
+    assert not {"twelve", "thirteen", "nine", "eight", "fourteen", "five", "six"} & fewer
+    assert {"brief", "eleven", "shown", "more"} <= fewer
+
+
+def test_what_is_no_such_module_is_refused():
+    with pytest.raises(ValueError, match="version 6"):
+        unintern.unintern(b"M\x05\x00\x1f")
 
 
 @pytest.mark.parametrize("part", ["board", "wire", "octoapi", "mqtt", "plug"])

@@ -11,6 +11,7 @@ libraries that a 1 MB image lacks. .mpy files carry no native code, so the same 
 ESP8266 and on 32-bit MicroPython on a PC.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 import fetch
 import merge
 import pack
+import unintern
 from env import ROOT, EnvError, Lock, say
 
 FIRMWARE = ROOT / "firmware"
@@ -113,6 +115,9 @@ def _build(into, slot):
             if name.stem in merge.WHOLES:
                 sources = [FIRMWARE / f"{part}.py" for part in merge.WHOLES[name.stem]]
             size = compile_mpy(source, target, 3, partial(packer.module, name.stem))
+            if group == "on use":
+                target.write_bytes(unintern.unintern(target.read_bytes()))
+                size = target.stat().st_size
             add(group, target, sources, size)
         elif source.suffix in (".html", ".css", ".txt"):
             add("pages", into / slot / name, [source], _copy(source, into / slot / name))
@@ -139,7 +144,10 @@ def _foreign():
     theirs.append(io.BufferedRandom)  # an open file
     names = {name for thing in theirs for name in dir(thing)}
     for source in (ROOT / "simulator/hardware").glob("*.py"):
-        names |= set(re.findall(r"\w+", source.read_text(encoding="utf-8")))
+        names |= pack.shown(ast.parse(source.read_text(encoding="utf-8")))
+    # Settings are attributes, too.
+    text = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
+    names |= set(re.findall(r"(?m)^(\w+)\|", text))
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 

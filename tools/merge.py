@@ -20,9 +20,7 @@ WHOLES = {
 
 def merge(texts):
     """`texts`, {module: text}, with parts made wholes. ValueError: they cannot be."""
-    whole_of = {
-        part: whole for whole, parts in WHOLES.items() if whole in texts for part in parts
-    }
+    whole_of = {part: whole for whole, parts in WHOLES.items() if whole in texts for part in parts}
     merged = {}
     for name, text in texts.items():
         if name not in whole_of:

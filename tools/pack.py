@@ -240,7 +240,7 @@ def public_names(sources, foreign):
     """{name: one from the ROM} for what modules of ours define for each other, and only they.
 
     `sources`: {module: text} of all of them. `foreign`: names that others' objects have. A name
-    that stands in any text stays, since an attribute may be looked up by it.
+    that is a text, or stands in one of pairs with `=`, stays: an attribute may be looked up by it.
     """
     trees = [ast.parse(source) for source in sources.values()]
     defined, used, said = set(), set(), set(keywords(trees))
@@ -259,11 +259,21 @@ def public_names(sources, foreign):
                     text = (
                         part.value if isinstance(part.value, str) else part.value.decode("latin1")
                     )
-                    said |= set(re.findall(r"\w+", text))
+                    said |= set(re.findall(r"\w+", text)) if "=" in text else {text}
     names = {name for name in defined if name[0] != "_"}
     names -= KNOWN | said | set(foreign) | set(sources) | set(dir(builtins))
     free = (word for word in reversed(SHORT) if word not in used)
     return dict(zip(sorted(names), free, strict=False))
+
+
+def shown(tree):
+    """Names that others can see of a module: what it defines, keeps, or is given by name."""
+    return set(_open_members(tree)) | {
+        name
+        for node in ast.walk(tree)
+        for name in (getattr(node, "attr", None), getattr(node, "arg", None))
+        if name
+    }
 
 
 # Modules that speak of states, conditions and events as the table does.
