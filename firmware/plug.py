@@ -270,6 +270,7 @@ class Plug:
             turns = machine.turns
             alias = machine.alias
             evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
+            await asyncio.sleep_ms(0)  # the last bytes and what follows from them are two steps
             if machine.turns != turns or machine.frozen:
                 octo.forget()  # the relay has moved meanwhile: this was heard of another world
                 continue
