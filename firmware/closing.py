@@ -11,7 +11,7 @@ from time import ticks_ms
 def run(plug):
     """Leave the plug as it was before opening.py."""
     plug.visit = None
-    for name in "opening portal captive settings".split():
+    for name in "opening portal captive settings keys names".split():
         sys.modules.pop(name, None)
     if not plug.joins:
         import radio

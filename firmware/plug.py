@@ -172,10 +172,13 @@ class Plug:
                 if critical or self.way:
                     task.cancel()
                 return
-            import closing
+            try:
+                import closing
 
-            closing.run(self)
-            del sys.modules["closing"]
+                closing.run(self)
+                del sys.modules["closing"]
+            except MemoryError:
+                self.again = True  # the heap is broken up: it has room once it is swept
             if self.again:
                 raise SystemExit  # in place: main.py runs the plug anew
         if self.way:

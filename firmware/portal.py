@@ -80,7 +80,9 @@ class Portal:
         self.pass_word = password
         self.token = hexlify(os.urandom(8))
         self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
+        self.pending = self.result = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
+        self.helper = None  # a task that waits for something beside
         self.wrongs = 0  # log-ins in a row
         self.in_reach = ()
         self.open = True
@@ -137,6 +139,8 @@ class Portal:
                         break
                 await sleep_ms(_TURN_MS)
         finally:
+            if self.helper:
+                self.helper.cancel()
             web.close()
             if dns:
                 dns.close()

@@ -29,4 +29,7 @@ async def run(p):
         return None
     p.plug.changes = saved
     p.tell_once = b"Saved" if typed else b"Nothing was changed"
+    if p.path == b"/octoprint":
+        p.tell_once = b""
+        return p.go_to(p.path)
     return p.go_to(b"/")

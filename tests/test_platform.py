@@ -60,6 +60,9 @@ ARROWS = {
     "rows": set(),
     "storing": {"settings"},
     "fields": set(),
+    "octokey": set(),
+    "trying": {"keys", "asking"},
+    "asking": {"keys", "settings"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},

@@ -16,7 +16,7 @@ from simulator.hardware.virtual import (
     STAT_NO_AP_FOUND,
     STAT_WRONG_PASSWORD,
 )
-from whole import FIRMWARE, virtual
+from whole import FIRMWARE, GOOD_KEY, WEAK_KEY, virtual
 
 SECRETS = {
     "wifi_password": "secret of the wifi",
@@ -26,7 +26,7 @@ SECRETS = {
     "ota_key": "secretofupdatesabcdefghij",
 }
 GROUPS = range(7)
-PATHS = ["/", "/wifi", "/info", "/restart", "/exit", "/login"]
+PATHS = ["/", "/wifi", "/octoprint", "/info", "/restart", "/exit", "/login"]
 PATHS += [f"/settings?g={group}" for group in GROUPS]
 
 
@@ -515,3 +515,89 @@ async def test_the_last_ten_switch_offs_are_kept_with_their_reasons(tmp_path):
         assert text.count("FORCEOFF") == 9
         assert text.count("by hand") == 1
         assert len(re.findall(r"<li>", browser.page.body)) == 10
+
+
+# --- OctoPrint ----------------------------------------------------------------------------------
+
+
+@virtual
+async def test_address_and_key_are_stored_and_tried(tmp_path):
+    async with opened(tmp_path) as (house, browser):
+        house.loop.grain_ms = 20
+        await house.until(lambda: house.printer.operational, 60)
+        page = await browser.submit("/octoprint", do="test")
+        assert (page.status, page.where) == (303, "/octoprint")
+        assert "All is well" in (await browser.get("/octoprint")).text
+        await browser.submit("/octoprint", do="test", octoprint_api_key=WEAK_KEY)
+        assert stored(house)["octoprint_api_key"] == WEAK_KEY
+        assert "SYSTEM: it may not" in (await browser.get("/octoprint")).text
+        await browser.submit("/octoprint", do="test", octoprint_api_key="A" * 32)
+        assert "refuses this API key" in (await browser.get("/octoprint")).text
+        await browser.submit("/octoprint", do="test", octoprint_port="1")
+        assert "nothing runs at this port" in (await browser.get("/octoprint")).text
+        assert "A" * 32 not in browser.sent.decode() and WEAK_KEY not in browser.sent.decode()
+        assert not house.moves
+
+
+@virtual
+async def test_a_wrong_address_is_told_beside_its_field(tmp_path):
+    async with opened(tmp_path) as (house, browser):
+        before = stored(house)
+        page = await browser.submit("/octoprint", do="test", octoprint_host="http://pi/")
+        assert page.status == 200 and page.fields["octoprint_host"] == "http://pi/"
+        assert 'id="octoprint_host-e"' in page.body
+        assert stored(house) == before
+
+
+@virtual
+async def test_octoprint_is_asked_for_a_key(tmp_path):
+    async with opened(tmp_path, octoprint_api_key="") as (house, browser):
+        house.loop.grain_ms = 20
+        await house.until(lambda: house.printer.operational, 60)
+        await browser.submit("/octoprint", do="ask", user="me")
+        page = await browser.get("/octoprint")
+        assert "click Allow" in page.text and page.head["refresh"] == "3"
+        await house.pause(20)  # a request that nobody asks about is forgotten after 5 s
+        assert "click Allow" in (await browser.get("/octoprint")).text
+        house.pi.octoprint.decide(True)
+        await house.until(lambda: stored(house).get("octoprint_api_key"), 10)
+        await house.pause(2)
+        page = await browser.get("/octoprint")
+        assert "OctoPrint gave a key, and all is well" in page.text
+        assert "refresh" not in page.head
+        key = stored(house)["octoprint_api_key"]
+        assert house.plug.s.octoprint_api_key == key
+        assert key not in browser.sent.decode()
+        await browser.submit("/exit")
+        await house.until(lambda: house.plug.machine.pi == "UP", 20)
+
+
+@virtual
+async def test_a_key_that_is_denied_is_told(tmp_path):
+    async with opened(tmp_path) as (house, browser):
+        house.loop.grain_ms = 20
+        await browser.submit("/octoprint", do="ask")
+        await browser.get("/octoprint")
+        house.pi.octoprint.decide(False)
+        await house.pause(5)
+        assert "Denied" in (await browser.get("/octoprint")).text
+        assert stored(house)["octoprint_api_key"] == GOOD_KEY
+
+
+@virtual
+async def test_closing_ends_the_waiting_for_a_key(tmp_path):
+    async with opened(tmp_path) as (house, browser):
+        await browser.submit("/octoprint", do="ask")
+        await browser.get("/octoprint")
+        helper = house.portal.portal.helper
+        await browser.submit("/exit")
+        await house.until(lambda: house.plug.visit is None, 5)
+        assert helper.done()
+
+
+@virtual
+async def test_on_the_access_point_octoprint_is_out_of_reach(tmp_path):
+    async with opened(tmp_path, "ap") as (_, browser):
+        assert "Begin with WiFi" in (await browser.get("/octoprint")).text
+        await browser.submit("/octoprint", do="ask")
+        assert "click Allow" not in (await browser.get("/octoprint")).text

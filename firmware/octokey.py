@@ -1,0 +1,40 @@
+"""The portal's OctoPrint page: address and key, a try of both, and asking for a key. A step.
+
+What was typed is stored by storing.py; what a button is to do follows in trying.py.
+"""
+
+
+async def run(p):
+    """Show the page, or take what was typed. p: the Portal."""
+    s = p.plug.s
+    if p.method == b"POST":
+        p.typed = typed = {}
+        host = p.field(b"octoprint_host").decode()
+        port = p.field(b"octoprint_port").decode()
+        key = p.field(b"octoprint_api_key").decode()
+        if host != s.octoprint_host:
+            typed["octoprint_host"] = host
+        if port != str(s.octoprint_port):
+            typed["octoprint_port"] = port
+        if key:
+            typed["octoprint_api_key"] = key
+        p.pending = p.field(b"do")
+        p.user = p.field(b"user")[:64].decode()
+        p.query = b"g=1"  # where it is shown if something is wrong with it
+        return "storing"
+    if p.pending:
+        return "trying"
+    waits = p.helper and not p.helper.done()
+    await p.begin_page(b"OctoPrint", b"Refresh: 3\r\n" if waits else b"")
+    if p.result:
+        await p.send_part("octokey", b"result", p.result)
+    if waits:
+        await p.send_part("octokey", b"waits", s.octoprint_host, s.octoprint_port)
+    elif not p.plug.board.wlan.isconnected():
+        await p.send_part("octokey", b"offline")
+    await p.send_part("octokey", b"form", s.octoprint_host, s.octoprint_port)
+    await p.send_part("octokey", b"kept" if s.octoprint_api_key else b"none")
+    await p.send_part("octokey", b"end", p.token)
+    await p.send_part("frame", b"back")
+    await p.finish()
+    return None
