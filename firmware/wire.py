@@ -20,8 +20,7 @@ _EALREADY = const(114)
 _EINPROGRESS = const(115)
 
 
-def _step(end):
-    # To be awaited before asking again; a coroutine of its own would take heap each time.
+def _step(end):  # to be awaited; a coroutine of its own would take heap each time
     if ticks_diff(end, ticks_ms()) <= 0:
         raise OSError(_ETIMEDOUT)
     return sleep_ms(_STEP_MS)
