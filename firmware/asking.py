@@ -12,7 +12,7 @@ _MISSES = const(5)
 
 
 async def run(p, token):
-    """Store the key that `token` leads to, and say in p.result how it went. p: the Portal."""
+    """Store the key that `token` leads to, and say in p.came_of how it went. p: the Portal."""
     import keys
 
     s = p.plug.s
@@ -35,12 +35,12 @@ async def run(p, token):
 
         wrong = settings.save({"octoprint_api_key": key}, bag=s)
         sys.modules.pop("settings", None)
-        p.result = wrong.get("") or wrong.get("octoprint_api_key") or ""
+        p.came_of = wrong.get("") or wrong.get("octoprint_api_key") or ""
         if not wrong:
-            p.result = await keys.test(*to, key) or b"OctoPrint gave a key, and all is well"
+            p.came_of = await keys.test(*to, key) or b"OctoPrint gave a key, and all is well"
     except (OSError, ValueError) as error:
-        p.result = error.args[0]
+        p.came_of = error.args[0]
     except MemoryError:
-        p.result = b"No room at the moment. Please try once more."
+        p.came_of = b"No room at the moment. Please try once more."
     finally:
         sys.modules.pop("keys", None)

@@ -10,7 +10,6 @@ from time import ticks_ms
 
 def run(plug):
     """Leave the plug as it was before opening.py."""
-    plug.visit = None
     for name in "opening portal captive settings keys names".split():
         sys.modules.pop(name, None)
     if not plug.joins:

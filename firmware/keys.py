@@ -24,22 +24,22 @@ async def test(resolve, host, port, key):
     resolve: async, host -> dotted address, or OSError.
     """
     try:
-        _fit(key.encode(), "unfit")
+        _fit(key.encode(), b"unfit")
         # first what a key is needed for: of /api/currentuser everybody is told what he may do
         what = "GET /api/printer?exclude=sd,temperature"
         printer, missed, _ = await _ask(resolve, host, port, what, key, (b'"error"',))
         if printer not in (200, 403, 409) or missed and printer != 200:
-            _wrong("foreign", printer)
+            _wrong(b"foreign", printer)
         if printer == 403:
-            _wrong("refused")
+            _wrong(b"refused")
         marks = b'"permissions"', b'"SYSTEM"'
         status, missed, _ = await _ask(resolve, host, port, "GET /api/currentuser", key, marks)
         if status != 200 or missed > 1:
-            _wrong("foreign", status)
+            _wrong(b"foreign", status)
         if missed:
-            _wrong("weak")
+            _wrong(b"weak")
         if printer == 409:
-            _wrong("offline")
+            _wrong(b"offline")
         return ""
     except (OSError, ValueError) as error:
         return error.args[0]
@@ -54,10 +54,10 @@ async def request(resolve, host, port, user=""):
     marks = b'"app_token"', b'"'
     status, missed, token = await _ask(resolve, host, port, what, "", marks, dumps(body).encode())
     if status == 429:
-        _wrong("often")
+        _wrong(b"often")
     if status == 404 or status == 403:
-        _wrong("plugin")
-    return _fit(b"" if missed or status != 201 else token, "foreign", status)
+        _wrong(b"plugin")
+    return _fit(b"" if missed or status != 201 else token, b"foreign", status)
 
 
 async def fetch(resolve, host, port, token):
@@ -68,19 +68,21 @@ async def fetch(resolve, host, port, token):
     if status == 202:
         return ""
     if status == 404:
-        _wrong("denied")
-    return _fit(b"" if missed or status != 200 else key, "foreign", status)
+        _wrong(b"denied")
+    return _fit(b"" if missed or status != 200 else key, b"foreign", status)
 
 
 def _wrong(word, status=0, passing=False):
+    # The words are bytes: short texts would stay in the heap, as names do.
     for folder in sys.path:
         try:
-            with open(folder + "/keys.txt") as file:
+            with open(folder + "/keys.txt", "rb") as file:
                 for line in file:
-                    if line.startswith(word + " "):
-                        word = line[len(word) + 1 :].strip().replace("{status}", str(status))
+                    if line.startswith(word + b" "):
+                        word = line[len(word) + 1 :].strip()
         except OSError:
             pass
+    word = str(word, "utf-8").replace("{status}", str(status))
     raise (OSError if passing else ValueError)(word)
 
 
@@ -98,13 +100,13 @@ async def _ask(resolve, host, port, what, key, marks, body=b""):
     marks = (b"\r\n\r\n",) + marks
     seen = b""
     status = got = 0
-    word = "unnamed"
+    word = b"unnamed"
     wire = Wire()
     try:
         address = await resolve(host)
-        word = "silent"
+        word = b"silent"
         await wire.open(address, port, _OPEN_MS)
-        word = "mute"
+        word = b"mute"
         end = ticks_add(ticks_ms(), _ANSWER_MS)
         head = "%s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n" % (what, host, port)
         if key:
@@ -120,7 +122,7 @@ async def _ask(resolve, host, port, what, key, marks, body=b""):
             got += n
             seen += bytes(buf[:n])
             if not status and got >= 12:
-                word = "nohttp"
+                word = b"nohttp"
                 if seen[:5] == b"HTTP/" and seen[9:12].isdigit():
                     status = int(seen[9:12])
                 if not status:
@@ -134,11 +136,11 @@ async def _ask(resolve, host, port, what, key, marks, body=b""):
                 break
     except OSError as error:
         if error.args[0] == _ECONNREFUSED:
-            word = "closed"
+            word = b"closed"
     finally:
         wire.close()
     if not status:
         _wrong(word, 0, True)
     if status >= 500:
-        _wrong("starting", status, True)
+        _wrong(b"starting", status, True)
     return status, len(marks), seen[: max(0, seen.find(b'"'))]

@@ -172,6 +172,7 @@ class Plug:
                 if critical or self.way:
                     task.cancel()
                 return
+            task = self.visit = None  # it still holds the whole portal
             try:
                 import closing
 

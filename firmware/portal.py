@@ -80,7 +80,7 @@ class Portal:
         self.pass_word = password
         self.token = hexlify(os.urandom(8))
         self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
-        self.pending = self.result = b""  # of trying OctoPrint
+        self.pending = self.came_of = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
         self.helper = None  # a task that waits for something beside
         self.wrongs = 0  # log-ins in a row

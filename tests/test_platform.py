@@ -60,8 +60,7 @@ ARROWS = {
     "rows": set(),
     "storing": {"settings"},
     "fields": set(),
-    "octokey": set(),
-    "trying": {"keys", "asking"},
+    "octokey": {"keys", "asking"},
     "asking": {"keys", "settings"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it
