@@ -1,8 +1,8 @@
 """Servers in the test's own event loop, so that they keep to its virtual time."""
 
 import asyncio
-import gc
 import binascii
+import gc
 import os
 import socket
 import struct
