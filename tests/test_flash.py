@@ -6,6 +6,7 @@ for it is read.
 """
 
 import io
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import pytest
 import build
 import fetch
 import flash as tool
+import plug_config
 import plug_image
 import plug_port
 import pty_device
@@ -221,7 +223,33 @@ def test_settings_on_the_plug_stay_unless_others_are_given(plug, flash, tmp_path
     plug.power()
     code, said = flash(plug, "--files", "--config", config)
     assert (code, copied(said)) == (0, ["config.json"])
-    assert on_plug(plug)["config.json"] == fetch.digest(tool.read_config(config))
+    settings = json.loads(run_on(plug, "print(open('config.json').read())"))
+    assert {key: settings[key] for key in json.loads(CONFIG)} == json.loads(CONFIG)
+
+
+def test_a_password_is_made_once_and_told_each_time(plug, flash, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(CONFIG)
+    code, said = flash(plug, "--files", "--config", config)
+    assert code == 0, said
+    password = re.search("password of its pages: (.+)", said)[1]
+    assert re.fullmatch("[a-z2-9]{8}", password)
+    settings = json.loads(run_on(plug, "print(open('config.json').read())"))
+    assert settings["portal_password"] == password
+    plug.power()
+    code, said = flash(plug, "--files", "--config", config)
+    assert copied(said) == []
+    assert f"password of its pages: {password}" in said
+
+
+def test_what_the_file_says_goes_before_what_the_plug_has_and_nonsense_there_is_not_kept():
+    given = {"portal_password": "chosen by me", "ota_key": ""}
+    theirs = '{"portal_password": "of the plug", "ota_key": "another one", "wifi_ssid": "x"}'
+    assert plug_config.complete(given, theirs) == given
+    kept = plug_config.complete({"ota_key": ""}, theirs)
+    assert kept == {"ota_key": "", "portal_password": "of the plug"}
+    for wrong in ("", "{", "[]", '{"portal_password": 7}', '{"portal_password": "short"}'):
+        assert len(plug_config.complete({}, wrong)["portal_password"]) == 8
 
 
 def test_the_other_slot_is_no_longer_chosen(plug, flash):
@@ -639,7 +667,7 @@ def test_a_wrong_setting_is_named_with_its_limits_before_the_plug_is_touched(
 
 
 def test_the_example_settings_may_be_given(tmp_path):
-    tool.read_config(ROOT / "firmware/config.json.example")
+    assert plug_config.read(ROOT / "firmware/config.json.example")
 
 
 def ports(monkeypatch, *names):

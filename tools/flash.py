@@ -5,10 +5,7 @@ found before the plug is touched; each step can be run again; what is right alre
 """
 
 import argparse
-import builtins
 import contextlib
-import difflib
-import json
 import os
 import sys
 import tempfile
@@ -17,9 +14,11 @@ from pathlib import Path
 
 import build
 import fetch
+import plug_config
 import plug_image
 import plug_port
 from env import ROOT, EnvError
+from plug_config import ConfigError
 from plug_image import ImageError
 from plug_port import PortError
 
@@ -32,6 +31,9 @@ HOLD = """  → Plug out of the wall; adapter set to 3.3 V and connected to its 
 
 class Refused(Exception):
     """Something given is not right; the plug was not touched."""
+
+
+WRONG = (Refused, ConfigError, ImageError, PortError)
 
 
 def tell(text=""):
@@ -61,49 +63,6 @@ class Steps:
 
 
 # --- what is given -------------------------------------------------------------------------------
-
-
-def read_config(path):
-    """The settings to be written, as bytes, one a line as the plug likes them. Or Refused."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        values = json.loads(text)
-    except OSError as wrong:
-        raise Refused(f"{path} cannot be read: {wrong.strerror}") from None
-    except ValueError as wrong:
-        raise Refused(f"{path} is not JSON: {wrong}") from None
-    if not isinstance(values, dict):
-        raise Refused(f"{path} must be one JSON object: {{ … }}")
-    lines = [json.dumps({key: values[key]}, ensure_ascii=False)[1:-1] for key in values]
-    data = ("{\n" + ",\n".join(lines) + "\n}\n").encode()
-    problems = _problems(data)
-    if problems:
-        raise Refused(f"{path} is not as the firmware wants it:\n  " + "\n  ".join(problems))
-    return data
-
-
-def _problems(data):
-    """What the firmware's own loader says about that file, with a hint at what was meant."""
-    if not hasattr(builtins, "const"):
-        builtins.const = lambda value: value
-    firmware = str(ROOT / "firmware")
-    if firmware not in sys.path:
-        sys.path.append(firmware)
-    import schema
-    import settings
-
-    known = [row[0] for row in schema.rows()]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.json"
-        path.write_bytes(data)
-        found = settings.load(str(path), every=True).problems
-    problems = []
-    for problem in found:
-        problem = problem.replace(f"{folder}/", "")
-        name = problem.removeprefix("unknown setting: ")
-        near = difflib.get_close_matches(name, known, 1) if name != problem else []
-        problems.append(problem + (f" (is it {near[0]}?)" if near else ""))
-    return problems
 
 
 def read_backup(path):
@@ -203,9 +162,12 @@ def copy(steps, port, files, config):
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "config.json"
         if config is not None:
-            settings.write_bytes(config)
-            sums["config.json"] = fetch.digest(config)
+            theirs = plug_port.read_file(port, "config.json") if "config.json" in there else ""
+            config = plug_config.complete(config, theirs)
+            settings.write_bytes(plug_config.as_bytes(config))
+            sums["config.json"] = fetch.digest(settings.read_bytes())
             files = {**files, "config.json": settings}
+            tell(f"  the password of its pages: {config['portal_password']}")
         # main.py may have been set aside by an earlier try
         here = dict(there)
         here.setdefault("main.py", there.get("main.off"))
@@ -287,7 +249,7 @@ def arguments(words):
 
 
 def flash(given):
-    config = read_config(given.config) if given.config else None
+    config = plug_config.read(given.config) if given.config else None
     if given.restore:
         read_backup(given.restore)
     if given.backup and given.backup.exists():
@@ -339,7 +301,7 @@ def main(words):
             return 0
         flash(given)
         tell(f"({time.monotonic() - began:.0f} s)")
-    except (Refused, ImageError, PortError, build.BuildError, fetch.FetchError, EnvError) as wrong:
+    except (*WRONG, build.BuildError, fetch.FetchError, EnvError) as wrong:
         print(f"\nNot done: {wrong}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:

@@ -305,6 +305,11 @@ def listing(port):
     return (*about, free), files
 
 
+def read_file(port, path):
+    """A text file of the plug's, after listing()."""
+    return mpremote(port, ["resume", "fs", "cat", f":{path}"])
+
+
 def start(port):
     """Start what is on the plug, as at power-on; returns what it said in its first seconds."""
     with opened(port) as line:
