@@ -33,8 +33,12 @@ async def run(plug, way):
     _let_go()
     import settings
 
-    settings.first_start(urandom=os.urandom)
     password = settings.get("portal_password").encode()
+    if not password:
+        settings.first_start(urandom=os.urandom)
+        password = settings.get("portal_password").encode()
+    # who reads the serial line has the plug open before him anyway
+    print("portal password:", str(password, "utf-8"))
     open_ms = int(settings.get("portal_open_s") * 1000)
     del settings
     _let_go()

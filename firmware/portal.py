@@ -20,6 +20,8 @@ from wire import Wire
 _TURN_MS = const(20)
 _READ_MS = const(5000)  # a whole request, and a connection until its first byte
 _LONGEST_MS = const(600000)  # open at most so long, however much it is used
+_ASK_MS = const(2000)  # OctoPrint forgets a request that nobody asks about for 5 s
+_SILENT_MS = const(1000)  # for so long a connection that says nothing keeps its place from others
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
 _PIECE = const(256)  # what goes out at once
 
@@ -82,7 +84,8 @@ class Portal:
         self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
         self.pending = self.came_of = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
-        self.helper = None  # a task that waits for something beside
+        self.app_token = self.given_key = ""  # a key that OctoPrint was asked for
+        self.misses = 0
         self.wrongs = 0  # log-ins in a row
         self.in_reach = ()
         self.open = True
@@ -113,15 +116,17 @@ class Portal:
                     break
                 if dns:
                     captive.serve(dns, b"\xc0\xa8\4\1")
-                try:
-                    sock = web.accept()[0]
-                    sock.setblocking(False)
-                    wire = Wire()
-                    wire.sock = sock
-                    wire.since = ticks_ms()  # type: ignore
-                    waiting.append(wire)
-                    if len(waiting) > _WAITING:
+                if waiting and ticks_diff(ticks_ms(), waiting[0].since) >= _SILENT_MS:
+                    if len(waiting) == _WAITING:
                         waiting.pop(0).close()
+                try:
+                    if len(waiting) < _WAITING:
+                        sock = web.accept()[0]
+                        sock.setblocking(False)
+                        wire = Wire()
+                        wire.sock = sock
+                        wire.since = ticks_ms()  # type: ignore
+                        waiting.append(wire)
                 except OSError:
                     pass  # nobody there
                 for wire in waiting:
@@ -137,10 +142,15 @@ class Portal:
                             await self._serve()
                         self._close()
                         break
+                if self.app_token and ticks_diff(ticks_ms(), self.due) >= 0:
+                    # Between requests, since there is no room for both.
+                    try:
+                        await self._step("asking")
+                    except MemoryError:
+                        pass
+                    self.due = ticks_add(ticks_ms(), _ASK_MS)
                 await sleep_ms(_TURN_MS)
         finally:
-            if self.helper:
-                self.helper.cancel()
             web.close()
             if dns:
                 dns.close()
@@ -170,6 +180,7 @@ class Portal:
         self.ends(_READ_MS)
         self.leads_to = self.set_cookie = b""
         step = "intake"
+        again = False
         while step:
             try:
                 step = await self._step(step)
@@ -178,7 +189,11 @@ class Portal:
                 step = "brief"
             except OSError:
                 step = None  # gone, or too slow
-            except Exception as error:  # above all MemoryError: the next request may have room
+            except Exception as error:
+                gc.collect()
+                if isinstance(error, MemoryError) and not again and not self.begun:
+                    again = True  # with what the first try has left behind swept away
+                    continue
                 sys.print_exception(error)
                 self.status = 503
                 step = "brief" if step != "brief" else None
