@@ -74,7 +74,10 @@ def plug(make):
 
 @pytest.fixture
 def flash(parts, tmp_path, monkeypatch, capsys):
-    """`flash(plug, *words)` installs built files of this session; returns (exit code, text)."""
+    """`flash(plug, *words)` installs built files of this session; returns (exit code, text).
+
+    The person at the plug starts it anew when asked to, unless `flash.alone` is set.
+    """
     files = tmp_path / "flash"
     shutil.copytree(parts.files, files)
     monkeypatch.setattr(build, "build", lambda: None)
@@ -84,18 +87,28 @@ def flash(parts, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plug_port, "SILENCE_S", 4)
 
     def run(plug, *words):
+        def tell(text=""):
+            print(text)
+            if CYCLE in text and not run.alone:
+                plug.power()
+
+        monkeypatch.setattr(tool, "tell", tell)
         code = tool.main(["--port", plug.port, *map(str, words)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
-    run.files = files
+    run.files, run.alone = files, False
     return run
+
+
+def to_repl(plug):
+    plug.power()
+    plug_port.wait_for_repl(plug.port, lambda text: plug.power())
 
 
 def on_plug(plug):
     """{path: sha256} of what is on it; it is in the REPL afterwards."""
-    plug.power()
-    plug_port.wait_for_repl(plug.port)
+    to_repl(plug)
     return plug_port.listing(plug.port)[1]
 
 
@@ -111,8 +124,7 @@ def built(files):
 
 
 def run_on(plug, code):
-    plug.power()
-    plug_port.wait_for_repl(plug.port)
+    to_repl(plug)
     return plug_port.mpremote(plug.port, ["exec", code])
 
 
@@ -358,6 +370,7 @@ def test_a_plug_with_another_micropython_is_left_alone(make, flash, version, mpy
 def test_a_plug_whose_serial_line_is_closed_is_to_be_started_anew(plug, flash, monkeypatch):
     assert flash(plug, "--files")[0] == 0
     monkeypatch.setattr(plug_port, "REPL_S", 5)
+    flash.alone = True
     deadline = time.monotonic() + 20
     while plug.keys.read_bytes() != b"0" and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -367,13 +380,14 @@ def test_a_plug_whose_serial_line_is_closed_is_to_be_started_anew(plug, flash, m
     assert f"{CYCLE} for a second and give it back" in said
     assert "run this again within the first seconds" in said
     monkeypatch.setattr(plug_port, "REPL_S", 60)
-    threading.Timer(4, plug.power).start()  # a person who has read it
+    flash.alone = False
     code, said = flash(plug, "--files")
     assert code == 0, said
     assert "in its first three seconds only" in said
 
 
-def test_firmware_that_does_not_run_is_a_failure(plug, flash):
+def test_firmware_that_does_not_run_is_a_failure(plug, flash, monkeypatch):
+    monkeypatch.setattr(plug_port, "LISTEN_S", 30)  # ends at the prompt
     (flash.files / "main.py").write_text("print('portal password: abcd2345')\n1 / 0\n")
     code, said = flash(plug, "--files")
     assert code == 1
@@ -381,7 +395,8 @@ def test_firmware_that_does_not_run_is_a_failure(plug, flash):
     assert "ZeroDivisionError" in said
 
 
-def test_what_the_firmware_says_at_its_start_is_passed_on(plug, flash):
+def test_what_the_firmware_says_at_its_start_is_passed_on(plug, flash, monkeypatch):
+    monkeypatch.setattr(plug_port, "LISTEN_S", 5)
     text = "import time\nprint('portal password: abcd2345')\nwhile True: time.sleep(1)\n"
     (flash.files / "main.py").write_text(text)
     code, said = flash(plug, "--files")
@@ -420,8 +435,6 @@ def test_the_first_backup_is_kept_when_the_installation_is_run_again(bare, flash
     kept = tool.BACKUPS / "5ccf7fab128a.bin"
     kept.parent.mkdir()
     kept.write_bytes(b"the maker's")
-    threads = [threading.Timer(6, bare.power)]
-    threads[0].start()
     code, said = flash(bare, "--image", parts.image)
     assert code == 0, said
     assert kept.read_bytes() == b"the maker's"

@@ -202,10 +202,10 @@ def wait_for_repl(port, tell=print, fresh=False):
     `fresh`: there is no main.py, and its prompt comes by itself.
     """
     until = time.monotonic() + REPL_S
-    asked = fresh
     line = None
     heard = b""
     started = time.monotonic()
+    ask = until if fresh else started + 3
     knock = started + PATIENCE_S if fresh else started
     try:
         while True:
@@ -230,8 +230,8 @@ def wait_for_repl(port, tell=print, fresh=False):
                     "erases the plug and writes everything anew"
                 )
             now = time.monotonic()
-            if not asked and now > started + 3:
-                asked = True
+            if now > ask:
+                ask = now + 20
                 tell(
                     "The plug does not answer. Its firmware listens to the serial line in its "
                     f"first three seconds only.\n  → {CYCLE}\n  Trying on …"
