@@ -1,46 +1,40 @@
-"""Waits until somebody allows the key that OctoPrint was asked for. A task beside the portal.
+"""Looks whether somebody has allowed the key that OctoPrint was asked for. A step of portal.py.
 
-OctoPrint forgets a request that nobody has asked about for 5 s, so it cannot be left to a phone
-whose owner is looking at another page just then.
+It is taken between requests, again and again, whichever page the phone's owner is looking at.
 """
 
 import sys
-from asyncio import sleep_ms
 
-_ASK_MS = const(2000)
 _MISSES = const(5)
 
 
-async def run(p, token):
-    """Store the key that `token` leads to, and say in p.came_of how it went. p: the Portal."""
-    import keys
-
+async def run(p):
+    """Store the key once there is one; p.app_token becomes "" when nothing is left to wait for."""
     s = p.plug.s
-    to = p.plug.resolve, s.octoprint_host, s.octoprint_port
-    key = ""
-    misses = 0
+    p.used()
     try:
-        while not key:
-            await sleep_ms(_ASK_MS)
-            p.used()
-            try:
-                key = await keys.fetch(*to, token)
-                misses = 0
-            except OSError:
-                misses += 1
-                if misses > _MISSES:
-                    raise
-        sys.modules.pop("keys", None)
-        import settings
+        if not p.given_key:  # it is given once: without the room to store it, it waits here
+            import keys
 
-        wrong = settings.save({"octoprint_api_key": key}, bag=s)
-        sys.modules.pop("settings", None)
-        p.came_of = wrong.get("") or wrong.get("octoprint_api_key") or ""
-        if not wrong:
-            p.came_of = await keys.test(*to, key) or b"OctoPrint gave a key, and all is well"
-    except (OSError, ValueError) as error:
+            to = p.plug.resolve, s.octoprint_host, s.octoprint_port
+            p.given_key = await keys.fetch(*to, p.app_token)
+            p.misses = 0
+            del keys, sys.modules["keys"]
+        if p.given_key:
+            import settings
+
+            wrong = settings.save({"octoprint_api_key": p.given_key}, bag=s)
+            p.came_of = wrong.get("") or wrong.get("octoprint_api_key") or b""
+            p.pending = b"" if wrong else b"got"  # tried as soon as somebody looks
+            p.app_token = p.given_key = ""
+    except OSError as error:
+        p.misses += 1
+        if p.misses > _MISSES:
+            p.app_token = ""
+            p.came_of = error.args[0]
+    except ValueError as error:
+        p.app_token = ""
         p.came_of = error.args[0]
-    except MemoryError:
-        p.came_of = b"No room at the moment. Please try once more."
     finally:
-        sys.modules.pop("keys", None)
+        for name in ("keys", "settings"):
+            sys.modules.pop(name, None)

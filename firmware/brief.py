@@ -14,6 +14,8 @@ async def run(p):
     more = p.set_cookie
     if p.leads_to:
         more += b"Location: " + p.leads_to + b"\r\n"
+    if p.status == 503 and p.method == b"GET":
+        more += b"Refresh: 3\r\n"  # there may be room once what runs beside it has ended
     await p.put(more + b"Content-Length: %d\r\n\r\n" % len(body))
     if p.method != b"HEAD":
         await p.put(body)

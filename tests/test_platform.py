@@ -60,7 +60,8 @@ ARROWS = {
     "rows": set(),
     "storing": {"settings"},
     "fields": set(),
-    "octokey": {"keys", "asking"},
+    "octokey": set(),
+    "trying": {"keys"},
     "asking": {"keys", "settings"},
     "ota": {"wire"},
     # builds and wires all of them; then what starts it

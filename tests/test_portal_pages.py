@@ -589,10 +589,16 @@ async def test_closing_ends_the_waiting_for_a_key(tmp_path):
     async with opened(tmp_path) as (house, browser):
         await browser.submit("/octoprint", do="ask")
         await browser.get("/octoprint")
-        helper = house.portal.portal.helper
+        waiting = list(house.pi.octoprint.appkeys)
+        assert len(waiting) == 1
         await browser.submit("/exit")
         await house.until(lambda: house.plug.visit is None, 5)
-        assert helper.done()
+        await house.pause(10)
+        seen = [path for _, path in house.pi.octoprint.requests_seen]
+        asked = seen.count("/plugin/appkeys/request/" + waiting[0])
+        await house.pause(10)
+        seen = [path for _, path in house.pi.octoprint.requests_seen]
+        assert seen.count("/plugin/appkeys/request/" + waiting[0]) == asked
 
 
 @virtual
