@@ -106,8 +106,6 @@ async def test_every_page_is_for_everybody_small_and_needs_nothing_else(visitor,
     links = await page.locator("nav a").evaluate_all("links => links.map(a => a.href)")
     assert len(links) > 8
     for link in links:
-        if link.endswith("/octoprint"):
-            continue
         answer = await page.goto(link)
         assert answer.status == 200, link
         assert await faults(page) == [], link
@@ -130,6 +128,7 @@ async def test_a_phone_sets_up_a_new_plug(visitor, new_plug, dark, scripts):
     # What an Android phone asks as soon as it has joined
     await page.goto("http://connectivitycheck.gstatic.com/generate_204")
     assert page.url == POINT + "/"
+    page.asked.clear()
     await page.locator("p").get_by_role("link", name="WiFi").click()
     await join(page, lan.NAME, lan.PASSWORD)
     await page.wait_for_selector("text=Trying to join workshop")
@@ -142,11 +141,26 @@ async def test_a_phone_sets_up_a_new_plug(visitor, new_plug, dark, scripts):
     assert new_plug.settings["wifi_ssid"] == lan.NAME
     assert new_plug.settings["wifi_password"] == lan.PASSWORD
 
-    page.asked.clear()
+    await page.goto(POINT + "/octoprint")
+    await page.get_by_label("Address").fill("octopi.local")
+    await page.get_by_role("button", name="Ask OctoPrint for a key").click()
+    octoprint = new_plug.world.pi.octoprint
+    await new_plug.until(lambda: octoprint.appkeys, "no request for a key")
+    await page.wait_for_selector("text=OctoPrint asks whether to allow a key for OctoPlugout")
+    assert await faults(page) == []
+    octoprint.decide(True)
+    await page.wait_for_selector("[role=status]:has-text('OctoPrint gave a key')")
+    assert new_plug.settings["octoprint_api_key"] in octoprint.keys
+    assert new_plug.settings["octoprint_host"] == "octopi.local"
+
     await page.goto(POINT + "/exit")
     await page.get_by_role("button", name="Close").click()
     await page.wait_for_selector("text=You can close this page")
     await new_plug.closed()
+    await new_plug.until(
+        lambda: new_plug.runner.state == "Waiting_for_print_activity_connected",
+        "OctoPrint is not found",
+    )
     wifi = new_plug.runner.chip.wifi
     await new_plug.until(lambda: not wifi.active[1], "the access point stays")
     assert relay_moves(new_plug) == [True]
@@ -246,6 +260,70 @@ async def test_hostile_names_of_networks_are_shown_and_do_nothing(visitor, new_p
     assert_clean(visitor, page)
 
 
+# --- OctoPrint
+
+
+@pytest.mark.parametrize("allows", [True, False], ids=["allowed", "denied"])
+async def test_a_real_octoprint_gives_a_key_if_its_user_allows_it(
+    visitor, micropython, flash, tmp_path, octoprint, allows
+):
+    used = {key: value for key, value in SET_UP.items() if not key.startswith("octoprint_")}
+    async with House(flash, tmp_path / "flash", used) as house:
+        await house.until(lambda: house.runner.chip.wifi.status() == 5, "it joins no network")
+        page = await visitor.page(house)
+        await log_in(house, page)
+        await page.get_by_role("link", name="OctoPrint", exact=True).click()
+        await page.get_by_label("Address").fill(octoprint.address)
+        await page.get_by_label("Port").fill(str(octoprint.port))
+        await page.get_by_role("button", name="Ask OctoPrint for a key").click()
+        await page.wait_for_selector("text=OctoPrint asks whether to allow a key")
+        link = page.get_by_role("link", name=str(octoprint.port))
+        assert await link.get_attribute("href") == octoprint.url + "/"
+
+        _, said = await asyncio.to_thread(octoprint.call, "GET", "/api/plugin/appkeys")
+        assert [asked["app_id"] for asked in said["pending"].values()] == ["OctoPlugout"]
+        path = "/plugin/appkeys/decision/" + next(iter(said["pending"]))
+        await asyncio.to_thread(octoprint.do, path, decision=allows)
+
+        words = "OctoPrint gave a key, and all is well" if allows else "denied"
+        await page.wait_for_selector(f"[role=status]:has-text('{words}')")
+        key = house.settings.get("octoprint_api_key", "")
+        assert bool(key) == allows
+        if allows:
+            who = await asyncio.to_thread(octoprint.call, "GET", "/api/currentuser", None, key)
+            assert "SYSTEM" in who[1]["permissions"]
+            assert key.encode() not in b"".join(visitor.way.sent)
+        assert_clean(visitor, page)
+
+
+# What OctoPrint may be doing, and what the page says of it.
+TRIED = [
+    ("ok", "All is well"),
+    ("offline", "printer"),
+    ("403", "key"),
+    ("refused", ""),
+    ("proxy503", ""),
+    ("not_octoprint", "OctoPrint"),
+]
+
+
+async def test_a_try_says_exactly_what_is_wrong(visitor, plug):
+    page = await visitor.page(plug, dark=True, scripts=False)
+    await log_in(plug, page)
+    await plug.until(lambda: plug.world.pi.printer.operational, "the printer is not connected")
+    said = []
+    for mode, word in TRIED:
+        plug.world.pi.octoprint.mode = mode
+        await page.goto(LAN + "/octoprint")
+        async with page.expect_navigation():
+            await page.get_by_role("button", name="Save and try").click()
+        said.append(await page.get_by_role("status").inner_text())
+        assert word in said[-1], mode
+        assert await faults(page) == []
+    assert len(set(said)) == len(TRIED), said
+    assert_clean(visitor, page)
+
+
 # --- settings
 
 
@@ -296,7 +374,7 @@ WRONG = {
     "led_patterns": "Relay_off 100 100\nnonsense",
     "messages": "\n".join("abcdefg"),
 }
-AT_ONCE = 7  # more wrong ones do not fit beside each other into the smallest heap
+AT_ONCE = 5  # more wrong ones do not fit beside each other into the smallest heap
 WRONG_NUMBER, WRONG_TEXT, WRONG_TOPIC = "-1", "x" * 65, "/printer/+/state"
 
 
