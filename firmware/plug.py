@@ -19,6 +19,7 @@ _SLOW_MS = const(250)  # how often everything else is
 _SERIAL_MS = const(3000)  # Ctrl-C on the serial line works so long after the start
 _WAIT_MS = const(1000)  # a task that failed starts again after this, doubling …
 _LONGEST_MS = const(60000)  # … up to this
+_SWEEP_MS = const(8000)  # out of memory still, having waited so long: not by chance
 _GOOD_MS = const(15000)  # and anew once it has lasted longer than any failure does
 _ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
 _ASK_LONGEST_MS = const(300000)  # … up to this
@@ -67,7 +68,7 @@ class Plug:
         self.way = ""  # in which the portal is to be opened
         self.visit = None  # the task that has the portal open
         self.joins = True  # the station is seen to
-        self.again = False  # a restart in place is asked for
+        self.again = False  # a restart in place is wanted, once nothing is at stake
         self._serial = True
         self._looks_up = False  # a name
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
@@ -146,6 +147,8 @@ class Plug:
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
         critical = self.machine.alias in _CRITICAL
+        if self.again and not (critical or self.visit or self.gestures.held_ms):
+            raise SystemExit  # in place: main.py runs the plug anew
         if self.changes and not critical:
             import apply
 
@@ -179,9 +182,7 @@ class Plug:
                 closing.run(self)
                 del sys.modules["closing"]
             except MemoryError:
-                self.again = True  # the heap is broken up: it has room once it is swept
-            if self.again:
-                raise SystemExit  # in place: main.py runs the plug anew
+                raise SystemExit  # half done, so whatever the state
         if self.way:
             import opening
 
@@ -205,6 +206,8 @@ class Plug:
             except Exception as error:
                 gc.collect()
                 sys.print_exception(error)
+                if isinstance(error, MemoryError) and wait > _SWEEP_MS:
+                    self.again = True  # the heap may be in pieces: a new start sweeps it
             if ticks_diff(ticks_ms(), started) >= _GOOD_MS:
                 wait = _WAIT_MS
             await asyncio.sleep_ms(wait)

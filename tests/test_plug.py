@@ -333,6 +333,38 @@ def test_no_memory_at_every_look_is_got_over(tmp_path):
     assert under_main(tmp_path, script) == {"state": "Switched_ON", "moves": []}
 
 
+def test_no_memory_again_and_again_ends_in_a_restart_in_place(tmp_path):
+    """The heap may be in pieces so that no module can be loaded any more."""
+
+    async def script(house):
+        await wait_for(lambda: running() and running().machine.alias == "Connected", 30)
+        first = running()
+        first.octo.poll = lambda *_: throw(MemoryError())
+        await wait_for(lambda: running() not in (None, first), 60)
+        await wait_for(lambda: running().machine.alias == "Connected", 60)
+        return {"moves": house.moves}
+
+    assert under_main(tmp_path, script) == {"moves": []}
+
+
+def test_no_memory_while_power_may_be_cut_waits_for_it(tmp_path):
+    """A restart would begin the settle time anew, and nobody listens to the button meanwhile."""
+
+    async def script(house):
+        await wait_for(lambda: running() and running().machine.alias == "Connected", 30)
+        first = running()
+        first.post("LONG")
+        first.post("LONG")
+        first.octo.poll = lambda *_: throw(MemoryError())
+        await wait_for(lambda: first.machine.alias == "Countdown", 10)
+        await asyncio.sleep(100)
+        same = running() is first
+        await wait_for(lambda: running() not in (None, first), 60)
+        return {"same": same, "state": running().machine.alias}
+
+    assert under_main(tmp_path, script) == {"same": True, "state": "Relay_off"}
+
+
 def test_a_restart_in_the_countdown_goes_on_with_it(tmp_path):
     async def script(house):
         await wait_for(lambda: running() and running().machine.alias == "Connected", 30)
