@@ -9,6 +9,7 @@ import io
 import os
 import re
 import struct
+import sys
 
 import pytest
 
@@ -157,6 +158,11 @@ def test_no_config_json_is_worse_than_its_defaults(part, monkeypatch):
     def step(module, name, *given):  # as on the plug, but nothing is let go
         return getattr(importlib.import_module(module), name)(*given)
 
+    # Whatever plug an earlier test has run: these very modules, and others that import them anew
+    for module in (settings, schema, configfile):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("loading", "odds"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(settings, "_step", step)
     monkeypatch.setattr(schema, "_make_room", lambda name: None)
     defaults = vars(settings.load("there is none", "abcdef"))

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-import fetch
 from portal_tools import PASSWORD, Browser, chip
 from visitor import HEAP, House
 
@@ -20,7 +19,7 @@ SETTINGS = {
 }
 PATHS = ["/", "/wifi", "/octoprint", "/info", *(f"/settings?g={group}" for group in range(7))]
 
-pytestmark = pytest.mark.skipif(not fetch.MICROPYTHON.exists(), reason="no 32-bit MicroPython")
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("micropython")]
 
 
 class Here(Browser):
