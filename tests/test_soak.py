@@ -257,14 +257,23 @@ class Life:
             self.loop.grain_ms = 500 if at_stake else 20_000
 
         self.plug.sync = graded
-        self.task = asyncio.create_task(self.plug.run())
+        self.task = asyncio.create_task(self._main())
+
+    async def _main(self):
+        try:
+            await self.plug.run()
+        except SystemExit:  # out of memory for too long
+            self.note("anew")
+            self.task = None
+            await self.restart()
 
     async def restart(self):
         """As main.py does when the plug has failed: the chip stays as it is."""
         for task in [self.task, *self.plug.tasks]:
             if task:
                 task.cancel()
-        await asyncio.gather(self.task, *filter(None, self.plug.tasks), return_exceptions=True)
+        tasks = filter(None, [self.task, *self.plug.tasks])
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.start(False)
 
     def tell(self, word):
@@ -302,19 +311,21 @@ class Life:
                 if chance.random() < 0.7:
                     self.tell("OFF" if self.plug.machine.alias != "Relay_off" else "ON")
         elif what == "memory":
-            poll = self.plug.octo._look
-            self.plug.octo._look = _out_of_memory
+            octo = self.plug.octo  # it may start anew meanwhile, with another
+            look = octo._look
+            octo._look = _out_of_memory
             await asyncio.sleep(120)
-            self.plug.octo._look = poll
+            octo._look = look
         elif what == "raise":
             # a task dies of what nobody foresaw
-            self.plug.value, value = _out_of_memory, self.plug.value
-            if self.plug.mqtt:
-                self.plug.mqtt.value = _out_of_memory
+            at = self.plug
+            at.value, value = _out_of_memory, at.value
+            if at.mqtt:
+                at.mqtt.value = _out_of_memory
             await asyncio.sleep(300)
-            self.plug.value = value
-            if self.plug.mqtt:
-                self.plug.mqtt.value = value
+            at.value = value
+            if at.mqtt:
+                at.mqtt.value = value
         elif what == "restart":
             await self.restart()
         elif what != "FORCEOFF" or chance.random() < 0.3:
@@ -403,4 +414,5 @@ def test_three_weeks_with_faults_lose_no_task_and_switch_nothing_unexplained(
     counts = kept.pop()
     assert counts["by itself"] > 10  # jobs that ended with the power off, the Pi halted
     assert counts["polls"] > 5000
+    assert counts["anew"] > 3  # out of memory for minutes
     assert max(kept[len(kept) // 2 :]) < 1.02 * max(kept[: len(kept) // 2])  # no growth
