@@ -225,16 +225,16 @@ async def test_a_port_that_cannot_be_had_closes_the_visit(tmp_path, monkeypatch)
 @virtual
 async def test_restart_runs_the_plug_anew_in_place(tmp_path):
     async with opened(tmp_path) as (house, browser):
-        guests = house.plug._guests
+        see_to_it = house.plug._see_to_it
         ends = []
 
-        def noted(critical):
+        def noted(now):
             try:
-                guests(critical)
+                see_to_it(now)
             except SystemExit as end:  # which main.py takes for what it is
                 ends.append(end)
 
-        house.plug._guests = noted
+        house.plug._see_to_it = noted
         page = await browser.submit("/restart")
         assert "Restarting" in page.text
         await house.until(lambda: ends, 3)
