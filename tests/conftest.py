@@ -21,6 +21,21 @@ simulator.hardware.install()
 import fetch  # noqa: E402
 import servers  # noqa: E402
 
+_OURS = [path.stem for path in (ROOT / "firmware").glob("*.py")]
+
+
+@pytest.fixture(autouse=True)
+def _same_modules():
+    """The plug lets go of modules and loads them anew: the next test finds those that it knows."""
+    before = {name: sys.modules[name] for name in _OURS if name in sys.modules}
+    yield
+    for name in _OURS:
+        if name in before:
+            sys.modules[name] = before[name]
+        else:
+            sys.modules.pop(name, None)
+
+
 _REAL = {"micropython", "mosquittos", "octoprints", "page"}
 
 
