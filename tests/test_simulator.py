@@ -1464,6 +1464,7 @@ async def world(request):
     await world.stop()
 
 
+@pytest.mark.real
 async def test_a_short_press_changes_the_state(world):
     plug = world.runner
     assert plug.state == "Waiting_for_print_activity"
@@ -1474,6 +1475,7 @@ async def test_a_short_press_changes_the_state(world):
     assert plug.dead is None
 
 
+@pytest.mark.real
 @pytest.mark.slow
 async def test_after_the_job_the_pi_is_shut_down_and_then_the_power_goes_off(world):
     plug, pi = world.runner, world.pi
