@@ -322,7 +322,7 @@ async def test_a_new_plug_is_set_up(tmp_path):
     async with opened(tmp_path, "new", portal_password="") as (house, browser):
         page = await browser.get("/wifi")
         assert "workshop" in page.text and "Café ☕" in page.text
-        assert page.body.count("> workshop <") == 1  # the stronger of the two
+        assert page.body.count("> workshop\r\n") == 1  # the stronger of the two
         chip.wifi.passwords["workshop"] = "the right one"
         fields = {"n": b"workshop".hex(), "password": "the right one", "do": "join"}
         page = await browser.submit("/wifi", **fields)
