@@ -244,6 +244,7 @@ async def test_hostile_names_of_networks_are_shown_and_do_nothing(visitor, new_p
     await page.get_by_role("button", name="Look around once more").click()
     name = lan.HOSTILE[0].decode()
     await page.get_by_role("radio", name=name).wait_for()
+    await page.wait_for_load_state("load")  # the page streams: the rows come one by one
     assert page.complaints == []
     assert await page.locator("img, script, main h1:has-text('gone')").count() == 0
     assert await page.locator("h1").count() == 1
