@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+import merge
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Made by the plug itself when the file does not have them. An example that set them would have
@@ -85,13 +87,21 @@ WHEN = {
     "i": "retained; every `mqtt_report_s`",
 }
 
-# What stands before `>` in a row of the state machine, in words for whoever presses or commands.
+# What stands before `>` in a row of the state machine, as the mark of a note below the table.
 GUARDS = {
-    "PI_DOWN": "if the Pi is down",
-    "CALM": "unless it has just gone off",
-    "!ASKED": "before the request has gone out",
-    "!BY_HAND": "",
+    "CALM": "²",
+    "PI_DOWN": "³",
+    "PI_DOWN !ASKED": "³",  # nothing is ever asked for but in Asking and Countdown
+    "!ASKED": "⁴",
 }
+
+NOTES = """
+- ¹ Waiting, or Switched_ON where `initial_state` is that or `Relay_off`.
+- ² Not within 5 s of going off, nor within 15 s of another long press: hammering switches off.
+- ³ If the Pi has been silent, or refusing, for 15 s (`pi_down_s`) and was not asked to shut down.
+- ⁴ Once the Pi was asked to shut down it halts whatever the plug does: the power goes when it has,
+  and comes back 5 s later, in this state.
+"""
 
 
 def topics_table():
@@ -136,7 +146,7 @@ def presses_table():
             rows = _rows(alias) + (anywhere if alias != "Relay_off" else [])
             cells = [_leads(event, rows) for event in events]
             lines.append(f"| {alias} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + NOTES
 
 
 def states():
@@ -163,17 +173,16 @@ def _leads(event, rows):
     for before, after in rows:
         if event not in before[0].split("|"):
             continue
-        guard = " ".join(filter(None, (GUARDS[word] for word in before[1:])))
-        target = after[0]
+        guard = " ".join(before[1:])
+        target = {"on_state": "on ¹", "stay": "stays off"}.get(after[0], after[0])
         if "remember" in after:
-            target = f"{'' if target == 'stay' else target + ', then '}off, then {after[-1]}"
-        elif target == "stay":
-            target = "stays off" if "OFF|FORCEOFF" in before else "nothing follows the off"
-        target = {"on_state": "on ¹"}.get(target, target)
-        cells.append(f"{target} {guard}".strip())
+            # the row before this one leads there at once; note ⁴ says what this one does
+            assert cells == [f"{after[-1]} {GUARDS['!ASKED']}"]
+            break
+        cells.append(f"{target} {GUARDS[guard]}" if guard else target)
         if not guard:
             break
-    return "; else ".join(cells) or "–"
+    return ", else ".join(cells) or "–"
 
 
 def _light(on, off):
@@ -199,6 +208,50 @@ def _source(name):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             found[node.targets[0].id] = node.value.value
     return found
+
+
+# When a module is in the heap, by its name and what it says of itself; the first that fits.
+GROUPS = {
+    "Resident": lambda name, text: name in sum(merge.WHOLES.values(), ()),
+    "At the root, never updated": lambda name, text: name in ("boot", "main"),
+    "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
+    "The portal and its steps, one at a time": lambda name, text: "portal" in text,
+    "Loaded for one call": lambda name, text: True,
+}
+
+
+def house_table():
+    """docs/house.md: every module in its own words, by when it is in the heap."""
+    left = {path.stem: path.read_text("utf-8") for path in (ROOT / "firmware").glob("*.py")}
+    ours = set(left)
+    lines = []
+    for heading, belongs in GROUPS.items():
+        lines += ["", f"**{heading}**", "", "| module | in its own words | imports |"]
+        lines.append("|---|---|---|")
+        for name, source in sorted(left.items()):
+            tree = ast.parse(source)
+            text = ast.get_docstring(tree) or ""
+            if belongs(name, text):
+                del left[name]
+                text = text.split("\n\n")[0].replace("\n", " ")
+                below = ", ".join(f"`{other}`" for other in sorted(_imported(tree) & ours))
+                lines.append(f"| `{name}` | {_cell(text)} | {below} |")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _parts_of_settings():
+    return {"settings", "spare", *_source("settings")["_PARTS"].split()}
+
+
+def _imported(tree):
+    """Every module that is imported anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return names
 
 
 def spare_table():
@@ -233,6 +286,7 @@ DOCUMENTS = [
     ("README.md", "states", states_table),
     ("README.md", "presses", presses_table),
     ("README.md", "topics", topics_table),
+    ("docs/house.md", "modules", house_table),
 ]
 
 
