@@ -32,7 +32,7 @@ def sweep(depth):
 
 def forever():
     first = True
-    before = ()
+    before = left = ()  # modules that stay; what the run before leaves to the next
     while True:
         try:
             while True:
@@ -51,17 +51,18 @@ def forever():
                     import plug
 
                     sweep(5)
-                    plug.run(first)
+                    given, left = left, ()
+                    left = plug.run(first, *given)
                 except BaseException as error:
                     if first and typing(error):
                         break
                     sys.print_exception(error)
+                    time.sleep_ms(500)
                 first = False
                 plug = None
                 for name in set(sys.modules) - set(before or sys.modules):
                     del sys.modules[name]
                 gc.collect()
-                time.sleep_ms(500)
             break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
             first = False

@@ -24,6 +24,7 @@ _ASK_MS = const(2000)  # OctoPrint forgets a request that nobody asks about for 
 _SILENT_MS = const(1000)  # for so long a connection that says nothing keeps its place from others
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
 _PIECE = const(256)  # what goes out at once
+_OFFERED = const(3)  # Machine.frozen while a SHORT press would allow an update
 
 
 def _listen(kind, port):
@@ -81,11 +82,14 @@ class Portal:
         self.open_ms = open_ms
         self.pass_word = password
         self.token = hexlify(os.urandom(8))
-        self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
+        self.tell_once = self.tried = self.not_joined = self.path = b""
         self.pending = self.came_of = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
         self.app_token = self.given_key = ""  # a key that OctoPrint was asked for
         self.misses = 0
+        self.outcome = ()  # of the last update: a part of pages/update.html and its values
+        self.nonce = b""
+        self.inner = self.offered = None  # until when a SHORT press is waited for
         self.wrongs = 0  # log-ins in a row
         self.in_reach = ()
         self.open = True
@@ -112,8 +116,9 @@ class Portal:
                 dns = _listen(socket.SOCK_DGRAM, 53)
             while self.open:
                 # Without a network there is nothing but the portal: then it stays.
-                if ticks_diff(self.until, ticks_ms()) <= 0 and self.plug.s.wifi_ssid:
-                    break
+                if ticks_diff(self.until, ticks_ms()) <= 0:
+                    if self.plug.s.wifi_ssid or self.plug.again:
+                        break
                 if dns:
                     captive.serve(dns, b"\xc0\xa8\4\1")
                 if waiting and ticks_diff(ticks_ms(), waiting[0].since) >= _SILENT_MS:
@@ -142,6 +147,14 @@ class Portal:
                             await self._serve()
                         self._close()
                         break
+                if self.offered and (
+                    self.plug.machine.frozen != _OFFERED
+                    or ticks_diff(self.offered, ticks_ms()) <= 0
+                ):
+                    try:
+                        await self._step("update")
+                    except MemoryError:
+                        pass
                 if self.app_token and ticks_diff(ticks_ms(), self.due) >= 0:
                     # Between requests, since there is no room for both.
                     try:

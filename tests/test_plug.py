@@ -62,10 +62,10 @@ class Plugs:
         self.fates = list(fates)
         self.runs = []
 
-    def run(self, first):
-        self.runs.append(first)
+    def run(self, *given):
+        self.runs.append(given[0] if len(given) == 1 else given)
         fate = self.fates.pop(0) if len(self.fates) > 1 else self.fates[0]
-        fate()
+        return fate() or ()
 
 
 def main_with(folder, fates):
@@ -103,6 +103,11 @@ WAYS_OUT = (
 def test_whatever_leaves_the_plug_it_runs_again(tmp_path, error):
     fates = [lambda: throw(error)] * 3
     assert main_with(tmp_path, fates) == [True, False, False, False]
+
+
+def test_what_a_run_leaves_is_given_to_the_next_but_not_after_a_failure(tmp_path):
+    fates = [lambda: ("lan", 7), lambda: throw(MemoryError()), lambda: ()]
+    assert main_with(tmp_path, fates) == [True, [False, "lan", 7], False, False]
 
 
 def test_in_the_first_seconds_ctrl_c_is_for_somebody_who_goes_on_typing(tmp_path):
@@ -174,8 +179,9 @@ def test_no_single_ctrl_c_ends_main(tmp_path):
                 if frame.f_code.co_name == "<module>":
                     return trace
                 # MicroPython takes it at jumps and calls: not on these
-                plain = lines_of_main[frame.f_lineno - 1].strip() in (
-                    "before = ()", "first = True", "while True:", "try:"
+                plain = lines_of_main[frame.f_lineno - 1].split("  #")[0].strip() in (
+                    "before = left = ()",
+                    "first = True", "while True:", "try:"
                 )  # fmt: skip
                 if event == "line" and not plain and micropython.interrupt_char == 3:
                     lines += 1

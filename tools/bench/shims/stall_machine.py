@@ -4,6 +4,8 @@ The ticker is a task that asks to run every 10 ms; "t" and the longest gap in us
 are printed. The finger presses so that every press means something, in a cycle of 10.5 s: short
 (on), long (off when the Pi is down), long again (off by hand), long (off now). "b", the us from
 the release to the decision, and the relay's level if it has moved with it.
+
+Where the file `saves` says -1 the finger holds once, which opens the portal, then presses short.
 """
 
 import sys
@@ -17,6 +19,8 @@ _level = -1
 
 _CYCLE_MS = 10500
 _PRESSES = (1000, 60), (2500, 160), (4000, 160), (5500, 160)  # when in the cycle, for how long
+_SHORT = (1000, 60), (2500, 60), (4000, 60), (5500, 60), (7000, 60), (8500, 60)
+_HOLD = ((1000, 1200),)
 
 
 async def _tick():
@@ -33,7 +37,7 @@ async def _tick():
             second = ticks_ms()
             print("t", _gap)
             _gap = 0
-            if _saves:
+            if _saves > 0:
                 _save()
 
 
@@ -58,8 +62,8 @@ def _button():
         sys.modules["asyncio"].create_task(_tick())
         with open("saves") as file:
             _saves = int(file.read())
-    phase = ticks_diff(now, _began) % _CYCLE_MS
-    for at, long in _PRESSES:
+    cycle, phase = divmod(ticks_diff(now, _began), _CYCLE_MS)
+    for at, long in _PRESSES if _saves >= 0 else _SHORT if cycle else _HOLD:
         if at <= phase < at + long:
             _released = ticks_add(ticks_us(), (at + long - phase) * 1000) or 1
             return 0
