@@ -63,7 +63,11 @@ ARROWS = {
     "octokey": set(),
     "trying": {"keys"},
     "asking": {"keys", "settings"},
-    "ota": {"wire"},
+    # … for updates
+    "update": {"portal", "slots"},
+    "remote": {"settings"},
+    "ota": {"portal", "slots"},
+    "slots": set(),
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "plug"},
     "main": {"plug", "ota"},

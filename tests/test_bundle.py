@@ -1,0 +1,89 @@
+"""Bundles: made of what the build leaves, laid out as described, read by the plug's own code."""
+
+import asyncio
+import hashlib
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bundle
+import ota
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = [sys.executable, str(ROOT / "tools/bundle.py")]
+
+
+def run(*words):
+    return subprocess.run([*TOOL, *map(str, words)], capture_output=True, text=True)
+
+
+def test_byte_by_byte():
+    """As firmware/ota.py tells, written out by hand."""
+    name, data = b"plug.mpy", b"M\x06..."
+    first = struct.pack("!4s4BII", b"OPO1", 1, 0, 2, 6, 50001, len(data) + 71)
+    first += name + bytes(16) + len(data).to_bytes(4, "big") + hashlib.sha256(data).digest()
+    text = b"50001\n" + hashlib.sha256(first).hexdigest().encode() + b"\n"
+    last = b"seq" + bytes(21) + len(text).to_bytes(4, "big") + hashlib.sha256(text).digest()
+    assert bundle.pack({"plug.mpy": data}, 50001) == first + last + data + text
+
+
+def test_what_the_build_leaves_arrives_whole(flash, tmp_path, monkeypatch):
+    data = bundle.of_slot(flash / "a")
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(ota.receive(bundle.Upload(data), "b"))
+    built = {p.relative_to(flash / "a"): p.read_bytes() for p in (flash / "a").rglob("*.*")}
+    there = {p.relative_to(tmp_path / "b"): p.read_bytes() for p in Path("b").resolve().rglob("*")
+             if p.is_file()}  # fmt: skip
+    assert there.pop(Path("seq-new")).split()[0] == b"%d" % bundle.read(data).sequence
+    assert there == built
+    assert len(built) > 30
+
+
+def test_the_same_files_make_the_same_bundle(flash):
+    assert bundle.of_slot(flash / "a") == bundle.of_slot(flash / "a")
+
+
+def test_a_version_and_its_number():
+    pairs = [("5.0.0", 50000), ("5.1.2", 50102), ("5.1.10", 50110), ("12.0.1", 120001)]
+    for version, number in pairs:
+        assert bundle.sequence_of(version) == number
+        assert bundle.version_of(number) == version
+    assert bundle.version_of(bundle.sequence_of(bundle.current_version()))
+
+
+def test_mpy_files_of_two_formats_are_no_bundle(tmp_path):
+    (tmp_path / "a.mpy").write_bytes(b"M\5")
+    (tmp_path / "b.mpy").write_bytes(b"M\6")
+    with pytest.raises(bundle.BundleError, match="2 formats; one is wanted"):
+        bundle.of_slot(tmp_path)
+
+
+def test_the_command_makes_one_and_checks_it(tmp_path):
+    path = tmp_path / "new.opo"
+    made = run("--into", path)
+    assert made.returncode == 0, made.stderr
+    data = path.read_bytes()
+    sum_ = hashlib.sha256(data).hexdigest()
+    for line in (
+        f"version {bundle.current_version()}, sequence number 5",
+        sum_,
+        f"{len(data):,} b",
+    ):
+        assert line in made.stdout
+    checked = run(path, "--check")
+    assert checked.returncode == 0 and sum_ in checked.stdout and "is whole" in checked.stdout
+    path.write_bytes(data[:-1])
+    checked = run(path, "--check")
+    assert checked.returncode == 1
+    assert (
+        f"has {len(data) - 1} bytes, but should have {len(data)} by its header" in checked.stderr
+    )
+
+
+def test_the_command_says_what_it_cannot_read(tmp_path):
+    assert "cannot be read: No such file" in run(tmp_path / "none", "--check").stderr
+    assert run("what").returncode == 2
+    assert "--check" in run("--help").stdout
