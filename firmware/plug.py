@@ -39,12 +39,12 @@ current = None  # the Plug that runs
 class Plug:
     """`first`: the first run since the chip started, not a restart in place. What run() of the one
     before returned: `way`, in which the portal is to be opened, "" for none; `minutes`, for how
-    long the plug has been up; `talked`, whether the broker could be reached.
+    long the plug has been up; `broker`, the address at which it was reached, or "".
     """
 
     version = _VERSION
 
-    def __init__(self, first, way="", minutes=0, talked=False):
+    def __init__(self, first, way="", minutes=0, broker=""):
         # Settings come before the rest is loaded: reading them takes room.
         import settings
         from board import Board, board_id
@@ -62,19 +62,22 @@ class Plug:
         self.started = now = ticks_ms()  # moves on a minute at a time
         self.minutes = minutes
         self.board = board = Board()
+        # A restart goes on from here, also where no name can be looked up: OctoPrint's address
+        # stands behind the machine's words.
+        state, self.known = (board.saved + " @").split(" @")[:2]
         try:
-            self.machine = Machine(s, now, board.saved or None)
+            self.machine = Machine(s, now, state or None)
         except ValueError:
             self.machine = Machine(s, now)
         self.gestures = Gestures(s)
         self.changes = None  # settings, checked and stored, to be used once nothing is at stake
         self.octo = self.mqtt = None  # while the portal is open
+        self.broker = broker
         self.way = way if s.wifi_ssid else "open"  # in which the portal is to be opened
         self.machine.frozen = self.way != ""
         if not self.way:
             self.connect()
         self.visit = None  # the task that has the portal open
-        self.talked = talked
         self.joins = True  # the station is seen to
         self.again = False  # a restart in place is wanted, once nothing is at stake
         self.left = None  # what this run leaves to the next, when it is to end
@@ -97,11 +100,13 @@ class Plug:
             from octoapi import OctoApi
 
             self.octo = OctoApi(self.s, self.resolve, self.board.wlan.isconnected)
+            self.octo.address = self.known
         self.mqtt = None
         if self.s.mqtt_host not in ("", "none"):
             from mqtt import Mqtt
 
             self.mqtt = Mqtt(self.s, self.resolve, self.value, self.post)
+            self.mqtt.address = self.broker
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -172,7 +177,9 @@ class Plug:
         self._guests(critical)
         if (self.again or self.way) and not (critical or self.visit or self.gestures.held_ms):
             # in place: main.py runs the plug anew
-            self.left = self.way, self.minutes, self.mqtt and self.mqtt.address
+            if self.mqtt:
+                self.broker = self.mqtt.address
+            self.left = self.way, self.minutes, self.broker
         if not self.visit and self.octo:
             if not self.board.wlan.isconnected():
                 self.octo.since = None  # however short: the Pi may have lost it too
@@ -196,7 +203,7 @@ class Plug:
                     task.cancel()
                 return
             task = self.visit = None  # it still holds the whole portal
-            self.again = True
+            self.again = True  # as soon as the power is not at stake
         if self.octo is None:
             if not critical:
                 if not self.again:
@@ -206,7 +213,6 @@ class Plug:
                     del sys.modules["opening"]
                     self.way = ""
                 return
-            self.again = False
             import closing
 
             try:
@@ -257,7 +263,9 @@ class Plug:
             words = (0, 0)
         self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]
-        board.save(machine.save())
+        if self.octo:
+            self.known = self.octo.address
+        board.save(machine.save() + " @" + self.known)
         if before == machine.state:
             self._why = machine.reason
             return

@@ -606,6 +606,23 @@ async def test_boot_and_plug_agree_on_the_rtc_memory(tmp_path):
 
 
 @virtual
+async def test_a_restart_in_the_countdown_goes_on_where_no_name_can_be_looked_up(tmp_path):
+    """octopi.local is answered by the Pi itself, which is down by then."""
+    async with House(tmp_path, booted=True, min_job_s=1) as house:
+        await house.reach("Countdown")
+        await house.kill()
+        house.run(False)
+
+        async def resolve(host):
+            raise OSError(2)
+
+        house.plug.octo.resolve = resolve
+        assert house.state == "Countdown"
+        await house.until("Relay_off", 300)
+        assert not house.pi.cuts
+
+
+@virtual
 async def test_a_restart_with_other_pins_in_the_settings_moves_no_relay(tmp_path):
     """They count from the next power-on."""
     async with House(tmp_path, booted=True) as house:
