@@ -214,6 +214,7 @@ def _source(name):
 GROUPS = {
     "Resident": lambda name, text: name in sum(merge.WHOLES.values(), ()),
     "At the root, never updated": lambda name, text: name in ("boot", "main"),
+    "Updates": lambda name, text: name in ("ota", "update", "remote", "slots"),
     "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
     "The portal and its steps, one at a time": lambda name, text: "portal" in text,
     "Loaded for one call": lambda name, text: True,
