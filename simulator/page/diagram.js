@@ -5,11 +5,11 @@ const NS = "http://www.w3.org/2000/svg"
 
 // Where a state stands: on a wide page, and on a phone. The evening goes round.
 const WIDE = {
-  size: [760, 452], box: [148, 56],
+  size: [664, 420], box: [142, 56],
   at: {
-    Waiting: [84, 38], Connected: [281, 38], Started: [479, 38], Armed: [676, 38],
-    Switched_ON: [182, 226], Going: [479, 226],
-    Relay_off: [84, 414], Countdown: [281, 414], Asking: [479, 414], Cooling: [676, 414],
+    Waiting: [74, 32], Connected: [246, 32], Started: [418, 32], Armed: [590, 32],
+    Switched_ON: [160, 210], Going: [418, 210],
+    Relay_off: [74, 388], Countdown: [246, 388], Asking: [418, 388], Cooling: [590, 388],
   },
 }
 const NARROW = {
@@ -60,7 +60,7 @@ export class Diagram {
     svg.append(this.title, make("defs", {}, marker))
     this.lines = new Map()
     for (const [key, [start, end]] of this.ways) {
-      const line = make("path", {d: way(plan, start, end), class: "way", "marker-end": "url(#tip)"})
+      const line = make("path", {d: way(plan, start, end), class: "way"})
       if (EVENING.indexOf(end) - EVENING.indexOf(start) == 1 && EVENING.includes(start)) line.classList.add("evening")
       this.lines.set(key, line)
       svg.append(line)

@@ -159,14 +159,22 @@ function show(p) {
     ["WiFi", p.wifi.up ? p.wifi.status == 5 ? "joined" : p.wifi.access_point ? "the plug's own access point" : "not joined" : "gone"],
     ["MQTT", online],
   ])
+  inside(p)
+  portal()
+}
+
+function inside(p) {
   list(at("inside"), [
     ["longest stall", p.stall_ms_max.toFixed(1) + " ms"],
     ["heap free", p.heap_free == null || p.runtime == "cpython" ? "– (CPython)" : p.heap_free.toLocaleString("en") + " B"],
     ["up for", duration(p.uptime_ms)], ["resets", p.resets],
   ])
   at("runtime").textContent = p.runtime + (p.heap ? `, with the ${p.heap / 1024} KB of heap that the plug has` : "")
-  portal()
 }
+setInterval(async () => {
+  const said = document.hidden ? null : await get("/api/plug").catch(() => null)
+  if (said) inside(said)
+}, 5000)
 
 function duration(ms) {
   const s = Math.floor(ms / 1000)

@@ -32,7 +32,7 @@ export class Stories {
       shelves[story.other ? "faults" : "titles"].push(item)
     }
     for (const [id, items] of Object.entries(shelves)) at(id).replaceChildren(...items)
-    if (about.story) this.show(about.story)
+    if (about.story?.state == "playing") this.show(about.story)
   }
 
   async play(name) {
