@@ -125,6 +125,7 @@ async def _body(p, head, upload):
         raise ValueError(413)
     if upload:
         p.length = length
+        p.got = 0
         p.kind = head.get(b"content-type", b"")
         return
     if head.get(b"content-type", b"")[:33] != b"application/x-www-form-urlencoded":

@@ -31,7 +31,6 @@ _WHOLE_MS = const(300000)  # and so long it may take at most
 _BLOCK = const(4096)  # of the file system; a file takes one at least
 _SPARE = const(2)  # blocks that stay free, for settings that are saved
 _PRESS_MS = const(60000)  # for who stands before the plug to allow it
-_DRAIN_MS = const(20000)
 _RECEIVING = const(2)  # Machine.frozen: an upload is on its way, or waits for the SHORT press
 _OFFERED = const(3)
 
@@ -41,7 +40,6 @@ async def run(p):
     machine = p.plug.machine
     machine.frozen = _RECEIVING
     p.outcome = ()
-    p.got = 0
     try:
         import slots
 
@@ -61,13 +59,6 @@ async def run(p):
         p.inner = p.outer = p.whole = None
         if not p.offered:
             machine.frozen = True
-    # A browser looks at the answer only when it has got rid of everything.
-    p.ends(_DRAIN_MS)
-    while p.got < p.length:
-        p.got += len(p.rest)
-        p.rest = b""
-        if p.got < p.length and not await p.read_on():
-            break
     return p.go_to(p.path)
 
 
@@ -257,11 +248,10 @@ async def _take_file(p, path, row):
     at = name.find(b"/")
     if at > 0:
         _folder(path + name[:at])
-    if name == b"seq":
-        name = b"seq-new"  # no name for a file of a bundle
+    aside = b"-new" if name == b"seq" else b""  # so that it is no name of a bundle's file
     left = int.from_bytes(row[24:28], "big")
     digest = sha256()
-    with open(path + name, "wb") as file:
+    with open(path + name + aside, "wb") as file:
         while left:
             part = await _take(p, left)
             file.write(part)

@@ -86,7 +86,7 @@ class Portal:
         self.pending = self.came_of = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
         self.app_token = self.given_key = ""  # a key that OctoPrint was asked for
-        self.misses = 0
+        self.misses = self.length = self.got = 0  # the last two: bytes of an upload
         self.outcome = ()  # of the last update: a part of pages/update.html and its values
         self.nonce = b""
         self.inner = self.offered = None  # until when a SHORT press is waited for
@@ -181,6 +181,7 @@ class Portal:
         self.rest = self.query = b""
         self.sent_form = self.rows = ()
         self.typed = self.refusals = {}
+        self.length = self.got = 0
         gc.collect()
 
     # ---- a request ---------------------------------------------------------------------------

@@ -29,6 +29,7 @@ async def run(p):
     await p.send_part("update", b"state", state)
     if p.outcome:
         await p.send_part("update", *p.outcome)
+        p.outcome = ()
     await p.flush()
     if p.plug.again:
         p.open = False
@@ -40,8 +41,8 @@ async def _take(p):
     p.nonce = b""
     p.outcome = ()
     if p.offered:
-        p.outcome = (b"busy",)
-    elif not nonce:
+        raise ValueError(409)
+    if not nonce:
         p.outcome = (b"nonce",)
     else:
         while len(p.rest) < _PROOF:

@@ -26,8 +26,8 @@ async def run(p):
     if p.method == b"POST":
         await _find_file(p)
         if p.offered:
-            p.outcome = (b"busy",)
-        elif p.length <= 0:
+            raise ValueError(409)
+        if p.length <= 0:
             p.outcome = (b"none",)
         else:
             return "ota"
@@ -37,9 +37,10 @@ async def run(p):
         await p.send_part("update", b"done" if p.plug.again else b"failed")
         await p.send_part("update", *p.outcome)
         await p.send_part("update", b"said")
+        p.outcome = ()
     if p.offered:
         left = max(0, ticks_diff(p.offered, ticks_ms())) // 1000
-        await p.send_part("update", b"offer", p.sequence, p.sum, left)
+        await p.send_part("update", b"offer", _version(p.sequence), p.sum, left)
         if p.older:
             await p.send_part("update", b"older")
     elif not p.plug.again:
@@ -49,6 +50,11 @@ async def run(p):
     if p.plug.again:
         p.open = False
     return None
+
+
+def _version(number):
+    # As tools/bundle.py numbers them.
+    return "%d.%d.%d" % (number // 10000, number // 100 % 100, number % 100)
 
 
 async def _form(p):
@@ -104,7 +110,7 @@ def _decide(p):
             other = slots.other()
             os.rename(other + "/seq-new", other + "/seq")
             slots.activate(other)
-            p.outcome = (b"installed", p.sequence)
+            p.outcome = b"installed", _version(p.sequence)
             p.plug.again = True
             p.used(_TOLD_MS)
         except OSError as error:
