@@ -7,11 +7,8 @@ from time import ticks_ms
 
 
 def changes(plug):
-    """Use `plug.changes`, {key: value} as checked and stored."""
-    new = plug.changes
-    for key in new:
-        if hasattr(plug.s, key):
-            setattr(plug.s, key, new[key])
+    """Follow from `plug.changes`, the keys of what is stored and in plug.s already."""
+    for key in plug.changes:
         if key[:10] == "octoprint_" or key == "probe_port":
             plug.known = ""
             if plug.octo:

@@ -70,7 +70,7 @@ class Plug:
         except ValueError:
             self.machine = Machine(s, now)
         self.gestures = Gestures(s)
-        self.changes = None  # settings, checked and stored, to be used once nothing is at stake
+        self.changes = None  # keys of settings, stored, to be followed once nothing is at stake
         self.octo = self.mqtt = None  # while the portal is open
         self.broker = broker
         self.way = way if s.wifi_ssid else "open"  # in which the portal is to be opened

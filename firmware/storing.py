@@ -20,7 +20,7 @@ async def run(p):
         return "rows"
     if "portal_password" in typed:
         p.pass_word = typed["portal_password"].encode()
-    saved = {key: getattr(s, key, None) for key in typed} or None
+    saved = tuple(typed) or None
     if p.lan and ("hostname" in typed or "wifi_country" in typed):
         await p.begin_page(b"Saved")
         await p.send_part("fields", b"moved", s.hostname, p.plug.board.wlan.ifconfig()[0])

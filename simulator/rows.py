@@ -135,7 +135,7 @@ def told_by(runtime):
     if runtime == "cpython":
         return "fired", places(_states().firmware().TABLE)
     build = flash._tool("build")
-    packer = flash._tool("pack").Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     for node in ast.walk(ast.parse(packer.module("statemachine"))):
         text = getattr(node, "value", None)
         if isinstance(text, str) and "\nany on-state:\n" in text:

@@ -87,7 +87,7 @@ def test_packed_classes_keep_what_is_theirs_apart():
 
 
 def test_no_private_name_of_the_firmware_is_left():
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     for module in packer.modules:
         tree = ast.parse(packer.module(module))
         hidden = {getattr(*found) for found in pack._identifiers(tree)} - pack._consts(tree)
@@ -256,7 +256,7 @@ def test_what_is_no_such_module_is_refused():
 @pytest.mark.parametrize("part", ["board", "wire", "octoapi", "mqtt", "plug"])
 def test_what_is_said_to_the_world_is_said_packed_as_well(part):
     """'offline', a topic, or a text for people: only words in capitals belong to the table."""
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     whole = next((name for name, parts in merge.WHOLES.items() if part in parts), part)
     states = run(SOURCE).STATES.split()
     packed = _texts_of(packer.module(whole))

@@ -375,7 +375,7 @@ class House:
         """Store settings and have them applied, as the portal does."""
         import settings
 
-        assert settings.save(changes) == {}
+        assert settings.save(changes, bag=self.plug.s) == {}
         self.plug.changes = changes
 
     def command(self, word):

@@ -90,9 +90,18 @@ def texts():
         raise BuildError(str(wrong)) from None
 
 
+def packer_of_all():
+    """What packs the modules of the plug."""
+    foreign = _foreign()
+    table = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
+    kept = [key for key in re.findall(r"(?m)^(\w+)\|\w+\*", table) if key not in foreign]
+    keys = set(re.findall(r"(?m)^(\w+)\|", table))
+    return pack.Packer(texts(), foreign | keys, kept)
+
+
 def _build(into, slot):
     rows, made = [], set()
-    packer = pack.Packer(texts(), _foreign())
+    packer = packer_of_all()
 
     def add(group, target, sources, size):
         made.add(target)
@@ -120,7 +129,8 @@ def _build(into, slot):
                 size = target.stat().st_size
             add(group, target, sources, size)
         elif source.suffix in (".html", ".css", ".txt"):
-            add("pages", into / slot / name, [source], _copy(source, into / slot / name))
+            change = packer.table if source.name == "settings.txt" else None
+            add("pages", into / slot / name, [source], _copy(source, into / slot / name, change))
     for old in sorted((into / slot).rglob("*"), reverse=True):
         if old.is_dir() and not list(old.iterdir()):
             old.rmdir()
@@ -145,9 +155,6 @@ def _foreign():
     names = {name for thing in theirs for name in dir(thing)}
     for source in (ROOT / "simulator/hardware").glob("*.py"):
         names |= pack.shown(ast.parse(source.read_text(encoding="utf-8")))
-    # Settings are attributes, too.
-    text = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
-    names |= set(re.findall(r"(?m)^(\w+)\|", text))
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 
@@ -159,10 +166,13 @@ def _entry(source, target):
     return target.stat().st_size
 
 
-def _copy(source, target):
+def _copy(source, target, change=None):
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(target.name + ".new")
-    shutil.copyfile(source, new)
+    if change:
+        new.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        shutil.copyfile(source, new)
     os.replace(new, target)
     return target.stat().st_size
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import build
 import fetch
-import pack
 
 K = 1024
 
@@ -94,7 +93,7 @@ def _romfs(folder, image):
 def compile_beside(source, target):
     """Compiles a file that is no part of the firmware but uses its modules, by the short names
     that they have on the plug."""
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     text = Path(source).read_text(encoding="utf-8")
     return build.compile_mpy(Path(source), Path(target), 3, lambda: packer.beside(text))
 

@@ -48,10 +48,11 @@ def _save():
     if _saves % 3 == 0:
         import settings
 
+        plug = sys.modules["plug"].current
         changes = {"cool_below_c": 40 + _saves % 10, "hostname": "plug%d" % _saves}
-        print("saved", settings.save(changes))
+        print("saved", settings.save(changes, bag=plug.s))
         del sys.modules["settings"]
-        sys.modules["plug"].current.changes = changes
+        plug.changes = changes
 
 
 def _button():
