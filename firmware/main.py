@@ -40,14 +40,13 @@ def forever():
                     if not before:
                         # Small garbage is swept often; left to itself it would break up the heap.
                         gc.threshold(2048)
-                        path = "a"
-                        try:
-                            with open("slot") as file:
-                                path = "b" if file.read(1) == "b" else "a"
-                        except OSError:
-                            pass
-                        sys.path.insert(0, path)
+                        sys.path.insert(0, "a")
                         before = set(sys.modules)
+                    try:
+                        with open("slot") as file:
+                            sys.path[0] = "b" if file.read(1) == "b" else "a"
+                    except OSError:
+                        pass
                     import plug
 
                     sweep(5)

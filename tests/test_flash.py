@@ -741,8 +741,9 @@ def test_every_option_is_explained_and_no_other():
     assert rows == set(re.findall(r"^  (--[a-z]+)", usage.stdout, re.MULTILINE))
 
 
-def test_over_the_air_is_not_offered_yet(capsys):
+@pytest.mark.parametrize("more", [["--files"], ["--port", "x"], ["--monitor"]])
+def test_over_the_air_needs_no_port(more, capsys):
     with pytest.raises(SystemExit) as left:
-        tool.main(["--ota", "octoplugout"])
+        tool.main(["--ota", "octoplugout", *more])
     assert left.value.code == 2
     assert "--ota" in capsys.readouterr().err

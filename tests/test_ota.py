@@ -3,14 +3,22 @@
 import asyncio
 import hashlib
 import hmac
+import io
 import json
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+import flash as flash_tool
+import plug_ota
 import portal_tools
+import updates
+import visitor
 from bundle import pack
 from portal_tools import opened, talk
 from simulator.hardware import chip
+from test_portal_on_plug import Here
+from updates import VERSION
 from whole import virtual
 
 FILES = {"pages/x.html": b"<p>" * 300, "plug.mpy": b"M\x06" + bytes(range(250)) * 8}
@@ -414,3 +422,156 @@ async def test_without_having_asked_in_that_minute_there_is_no_way_in(tmp_path):
         await PC(browser).browser.post("/ota", sign("", NEWER) + NEWER, Origin=None)
         assert "No nonce" in (await PC(browser).ask())["said"]
         assert kept(tmp_path)["slot"] == b"a"
+
+
+# --- tools/flash.sh --ota, to a plug on 32-bit MicroPython ---------------------------------------
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory):
+    """(path, bytes) of a bundle of version 5.0.1."""
+    folder = tmp_path_factory.mktemp("newer")
+    path = folder / "newer.opo"
+    path.write_bytes(updates.newer(folder))
+    return path, path.read_bytes()
+
+
+SETTINGS = {
+    "wifi_ssid": "workshop",
+    "wifi_password": "filament",
+    "portal_password": portal_tools.PASSWORD,
+    "ota_key": KEY,
+    "mqtt_host": "none",
+    "led_version": False,
+    **visitor.HELD,
+}
+
+
+@asynccontextmanager
+async def plugs(flash, folder, *settings):
+    """Plugs with these settings in their networks; their doors on this PC are `host`s."""
+    async with AsyncExitStack() as stack:
+        houses = []
+        for i, given in enumerate(settings):
+            house = visitor.House(flash, folder / f"plug{i}", SETTINGS | given)
+            await stack.enter_async_context(house)
+            port = await house.world.phone.start(0)
+            stack.push_async_callback(house.world.phone.stop)
+            house.host = f"127.0.0.1:{port}"
+            houses.append(house)
+        for house in houses:
+            await house.until(house.online, "the plug does not join")
+        yield houses
+
+
+async def send(*words):
+    """tools/flash.sh --ota with these words: its exit code."""
+    return await asyncio.to_thread(flash_tool.main, ["--ota", *map(str, words)])
+
+
+def moves(house):
+    return [closed for _, closed in house.runner.chip.relay_log]
+
+
+@pytest.mark.slow
+async def test_two_plugs_at_once_one_of_which_does_not_know_the_key(
+    micropython, flash, newer, tmp_path, capsys, monkeypatch
+):
+    path, data = newer
+    async with plugs(flash, tmp_path, {}, {"ota_key": "another"}) as (good, bad):
+        await good.hold()
+        await bad.hold()
+        before = kept(bad.folder)
+        monkeypatch.setenv("OCTOPLUGOUT_OTA_KEY", KEY)
+        assert await send(good.host, bad.host, "127.0.0.1:9", "--ota-file", path) == 1
+        said = capsys.readouterr()
+        assert KEY not in said.out + said.err
+        rows = {line.split()[0]: line for line in said.out.split("\n\n")[-1].splitlines()}
+        assert f"{VERSION}  in place, restarted" in rows[good.host]
+        assert "not this plug's ota_key" in rows[bad.host]
+        assert "does not listen" in rows["127.0.0.1:9"] and "hold the plug's button" in said.out
+        assert f"{good.host}: sending 100 %" in said.out
+        # The one runs the new version, from the other slot
+        await good.until(lambda: not good.runner.serves("tcp", 80), "the portal stays")
+        await good.hold()
+        browser = Here(good)
+        await browser.log_in()
+        assert f"{VERSION} in slot b" in (await browser.get("/info")).text
+        assert moves(good) == [True], "closed at the start, and never moved since"
+        # The other has nothing of it
+        assert kept(bad.folder) == before
+        assert moves(bad) == [True]
+        assert not [line for line in bad.runner.serial if "Error" in line]
+
+
+@pytest.mark.slow
+async def test_an_older_one_waits_for_the_press_while_the_pc_waits_too(
+    micropython, flash, newer, tmp_path, capsys
+):
+    async with plugs(flash, tmp_path, {}) as (house,):
+        (house.folder / "a/seq").write_text("59999\n")
+        await house.hold()
+        sending = asyncio.create_task(send(house.host, "--ota-key", KEY, "--ota-file", newer[0]))
+        await house.until(lambda: (house.folder / "b/seq-new").exists(), "nothing comes")
+        await house.until(lambda: house.runner.reason[:11] == "press short", "it does not ask")
+        assert not (house.folder / "b/seq").exists()
+        await house.runner.hold(200)
+        assert await sending == 0
+        assert "press its button, short" in capsys.readouterr().out
+        assert (house.folder / "slot").read_text()[0] == "b"
+        assert moves(house) == [True]
+        assert house.runner.state == "Waiting_for_print_activity"
+
+
+# --- what the PC makes of it ---------------------------------------------------------------------
+
+
+def test_where_the_key_comes_from(tmp_path):
+    path = tmp_path / "keys"
+    path.write_text("# mine\none  k1\n\ntwo k2\n")
+
+    def never(text):
+        raise AssertionError(text)
+
+    hosts = ["one", "two"]
+    assert plug_ota.keys(hosts, str(path), {}, {}, never) == {"one": "k1", "two": "k2"}
+    assert plug_ota.keys(hosts, "k", {}, {}, never) == {"one": "k", "two": "k"}
+    assert plug_ota.keys(hosts, None, {"ota_key": "c"}, {}, never) == {"one": "c", "two": "c"}
+    there = {plug_ota.VARIABLE: "e"}
+    assert plug_ota.keys(hosts, None, None, there, never) == {"one": "e", "two": "e"}
+    asked = plug_ota.keys(hosts, None, None, {}, lambda text: text.split()[2])
+    assert asked == {"one": "one", "two": "two"}
+    path.write_text("alone\n")
+    assert plug_ota.keys(hosts, str(path), {}, {}, never) == {"one": "alone", "two": "alone"}
+    path.write_text("one k1 what\n")
+    with pytest.raises(plug_ota.OtaError, match="each line must be a key, or a host and its key"):
+        plug_ota.keys(hosts, str(path), {}, {}, never)
+    with pytest.raises(plug_ota.OtaError, match="one: without its ota_key"):
+        plug_ota.keys(hosts, None, {}, {}, lambda text: "")
+
+
+def test_the_table_and_the_lines():
+    out = io.StringIO()
+    lines = plug_ota.Lines(["a", "b"], out)
+    for percent in range(0, 101, 5):
+        lines.say("a", "sending", percent)
+    lines.say("b", "asking", None)
+    shown = out.getvalue().splitlines()
+    assert shown[:2] == ["  a: sending 0 %", "  a: sending 25 %"] and len(shown) == 6
+    done = [plug_ota.Outcome("a", True, "fine", "5.0.0"), plug_ota.Outcome("bb", False, "no key")]
+    assert plug_ota.table(done, "5.0.1").splitlines() == [
+        "plug  was    is",
+        "a     5.0.0  5.0.1  fine",
+        "bb    ?      ?      no key",
+    ]
+
+
+def test_something_else_that_answers_is_no_plug():
+    class Answer:
+        status = 200
+
+        def read(self):
+            return b"<html>Router</html>"
+
+    with pytest.raises(plug_ota.OtaError, match="no OctoPlugout 5"):
+        plug_ota.Plug("router")._understood(Answer())
