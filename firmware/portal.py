@@ -24,6 +24,7 @@ _ASK_MS = const(2000)  # OctoPrint forgets a request that nobody asks about for 
 _SILENT_MS = const(1000)  # for so long a connection that says nothing keeps its place from others
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
 _PIECE = const(256)  # what goes out at once
+_STEPS = const("/steps")  # the folder in which `import` finds those of the shelf
 _OFFERED = const(3)  # Machine.frozen while a SHORT press would allow an update
 
 
@@ -58,22 +59,12 @@ def escaped(value):
     return value
 
 
-def _template(name):
-    # In the slot, or wherever the modules are.
-    for folder in sys.path:
-        try:
-            return open("%s/pages/%s.html" % (folder, name), "rb")
-        except OSError:
-            pass
-    raise OSError(2)
-
-
 class Portal:
     """plug: the Plug. way: "lan", "ap" or "open". open_ms: how long it stays after its last use.
 
     password: what one logs in with on the LAN. For the steps there are: method, path, query and
     field(name) of the request; tell_once, which the next page shows; next_step, the name of the
-    one to be taken once the answer is out; open, which ends everything when it is made False.
+    one to be taken once the answer is out; stays, which ends everything when it is made False.
     """
 
     def __init__(self, plug, way, open_ms, password):
@@ -92,7 +83,7 @@ class Portal:
         self.inner = self.offered = None  # until when a SHORT press is waited for
         self.wrongs = 0  # log-ins in a row
         self.in_reach = ()
-        self.open = True
+        self.stays = True
         self.began = ticks_ms()
         self.used()
         self._view = memoryview(bytearray(128))
@@ -109,12 +100,15 @@ class Portal:
         waiting = []
         dns = None
         web = _listen(socket.SOCK_STREAM, 80)
+        if hasattr(os, "mount"):  # not on a PC, where steps are files
+            os.mount(self, _STEPS)  # type: ignore
+            sys.path.insert(1, _STEPS)
         try:
             if not self.lan:
                 import captive
 
                 dns = _listen(socket.SOCK_DGRAM, 53)
-            while self.open:
+            while self.stays:
                 # Without a network there is nothing but the portal: then it stays.
                 if ticks_diff(self.until, ticks_ms()) <= 0:
                     if self.plug.s.wifi_ssid or self.plug.again:
@@ -165,6 +159,9 @@ class Portal:
                 await sleep_ms(_TURN_MS)
         finally:
             web.close()
+            if hasattr(os, "mount"):
+                sys.path.remove(_STEPS)
+                os.umount(_STEPS)  # type: ignore
             if dns:
                 dns.close()
             for wire in waiting:
@@ -221,6 +218,36 @@ class Portal:
         self.next_step = None
         if step:
             await self._step(step)
+
+    # Pages and steps are in one file of the slot, since each file takes a block of the flash. Its
+    # first line has rows of 32 bytes that say where what begins: tools/shelf.py. For `import` this
+    # is a file system, with no more of one than it asks for.
+
+    def open(self, name, mode=""):
+        """That file, where /name begins in it. OSError: nothing is called so."""
+        for folder in sys.path:
+            try:
+                file = open(folder + "/portal.pack", "rb")
+                break
+            except OSError:
+                pass
+        name = b" %s=" % name[1:].encode()
+        while True:
+            rows = file.read(128)
+            at = rows.find(name) + len(name)
+            if at >= len(name):
+                file.seek(int(rows[at : at + 5]))
+                return file
+            if rows[-1:] == b"\n" or not rows:
+                file.close()
+                raise OSError(2)
+
+    def stat(self, name):
+        """As os.stat() tells of a file. OSError: there is no such."""
+        self.open(name).close()
+        return (0x8000,) + (0,) * 9
+
+    mount = umount = Exception  # may be called with anything
 
     async def _step(self, name):
         try:
@@ -286,19 +313,20 @@ class Portal:
             if self._file:
                 self._file.close()
             self._name = name
-            self._file = _template(name)
+            self._file = self.open("/" + name)
+            self._begins = self._file.tell()
             self._last = b""
         file = self._file
         part = b"=" + part + b"\n"
         line = self._last
         ends = 0
         while line != part:
-            line = file.readline()
-            if not line:  # once more from the beginning
-                file.seek(0)
+            if line == b"=\n":  # once more from the beginning
+                file.seek(self._begins)
                 ends += 1
-                if ends > 1:
-                    raise OSError(2)
+            line = file.readline()
+            if ends > 1 or not line:
+                raise OSError(2)
         while True:
             self._last = line = file.readline()
             if not line or line[:1] == b"=":

@@ -32,7 +32,7 @@ async def run(p):
         p.outcome = ()
     await p.flush()
     if p.plug.again:
-        p.open = False
+        p.stays = False
     return None
 
 

@@ -97,6 +97,7 @@ def check(row, value, form):
         return good(row, value, number if form else None)
     except (ValueError, TypeError, AttributeError) as error:
         words = key, kind, str(error)
+    _make_room("texts")
     from refusal import sentence
 
     raise ValueError(key + ": " + sentence(row, words, table()))

@@ -48,7 +48,7 @@ async def run(p):
     await p.send_part("frame", b"back")
     await p.finish()
     if p.plug.again:
-        p.open = False
+        p.stays = False
     return None
 
 

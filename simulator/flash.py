@@ -40,11 +40,12 @@ def fill(folder, runtime):
         name = source.relative_to(FIRMWARE)
         if source.is_dir() or source.suffix == ".example":
             continue
-        if name.parts[0] == "slim" or "__pycache__" in name.parts:
+        if name.parts[0] in ("slim", "pages") or "__pycache__" in name.parts:
             continue
         target = folder / name if name.as_posix() in ("boot.py", "main.py") else slot / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    _tool("shelf").lay(slot)
 
 
 def configure(folder, given, forced, speed=1.0):

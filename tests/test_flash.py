@@ -535,16 +535,15 @@ def test_esptool_is_started_with_exactly_these_words(monkeypatch, tmp_path):
 
 
 def test_a_new_file_takes_the_old_ones_place_whole_and_main_py_comes_last():
-    files = {"a/pages/wifi.html": "W", "boot.py": "B", "main.py": "M"}
-    sums = {"a/pages/wifi.html": "1", "boot.py": "2", "main.py": "3"}
-    plan = tool._plan(files, sums, ["a/pages/wifi.html", "main.py"], ["a/old.mpy"])
+    files = {"a/portal.pack": "W", "boot.py": "B", "main.py": "M"}
+    sums = {"a/portal.pack": "1", "boot.py": "2", "main.py": "3"}
+    plan = tool._plan(files, sums, ["a/portal.pack", "main.py"], ["a/old.mpy"])
     assert [" ".join(words) for words in plan] == [
         "resume exec hold()",
         "exec remove('a/old.mpy')",
         "exec folder('a')",
-        "exec folder('a/pages')",
-        "fs cp -f W :a/pages/wifi.html.new",
-        "exec check('a/pages/wifi.html.new', '1'); turn('a/pages/wifi.html')",
+        "fs cp -f W :a/portal.pack.new",
+        "exec check('a/portal.pack.new', '1'); turn('a/portal.pack')",
         "exec remove('slot')",
         "fs cp -f M :main.py.new",
         "exec check('main.py.new', '3'); turn('main.py')",

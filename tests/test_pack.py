@@ -48,6 +48,32 @@ def test_a_public_name_in_two_merged_modules_is_refused():
         merge.merge({"board": LOW, "plug": '"""High."""\nclass Low:\n    pass\n'})
 
 
+PART = '"""A part."""\nasync def run(p):\n    return 1\n'
+GUEST = """
+import sys
+def use(p):
+    import closing
+    del sys.modules["closing"], closing.left
+    sys.modules.pop("closing", None)
+    return closing.run(p), _step("closing", "closing")
+"""
+
+
+def test_what_moved_in_with_others_is_found_and_let_go_there():
+    merged = merge.merge({"closing": PART, "opening": PART, "plug": GUEST})
+    assert "import opening as closing" in merged["plug"]
+    assert "del sys.modules['opening'], closing.left" in merged["plug"]
+    assert "pop('opening', None)" in merged["plug"]
+    assert "closing.closing(p), _step('opening', 'closing')" in merged["plug"]
+    assert {"closing", "run"} <= vars(run(merged["opening"])).keys()
+
+
+def test_a_part_that_would_hide_what_is_built_in_from_another_is_refused():
+    radio = '"""R."""\ndef open():\n    return 1\n'
+    with pytest.raises(ValueError, match="opening means another open than that of radio"):
+        merge.merge({"radio": radio, "opening": '"""O."""\ndef f():\n    return open("x")\n'})
+
+
 # --- short names --------------------------------------------------------------------------------
 
 CLASSES = '''"""Two classes."""
@@ -263,6 +289,8 @@ def test_what_is_said_to_the_world_is_said_packed_as_well(part):
     for text in _texts_of((build.FIRMWARE / f"{part}.py").read_text(encoding="utf-8")):
         if text.isidentifier() and (text in states or not text.islower()):
             continue  # a name, looked up by its text, or a state
+        if text in sum(merge.WHOLES.values(), ()):
+            continue  # a module, which may have moved in with others
         words = set(text.split())
         if not text.isupper() and not words <= set(packer._words) and len(text) > 1:
             assert text in packed, text

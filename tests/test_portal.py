@@ -444,7 +444,7 @@ ADVERSARIAL = {
     "paths": {
         b"GET /../config.json HTTP/1.1\r\n" + END: 404,
         b"GET /config.json HTTP/1.1\r\n" + END: 404,
-        b"GET /pages/frame.html HTTP/1.1\r\n" + END: 404,
+        b"GET /portal.pack HTTP/1.1\r\n" + END: 404,
         b"GET /front HTTP/1.1\r\n" + END: 404,
         b"GET /a/portal.mpy HTTP/1.1\r\n" + END: 404,
         b"GET /%2e%2e/config.json HTTP/1.1\r\n" + END: 404,

@@ -3,7 +3,7 @@
     .venv/bin/python tools/build.py [--into DIR] [--quiet]
 
     build/flash/boot.py main.py     tiny, with short names; never updated over the air
-    build/flash/a/                  slot a: ours as .mpy, page templates
+    build/flash/a/                  slot a: ours as .mpy, settings.txt, the portal's shelf
 
 Compiled with -O3 (no asserts, no line numbers), after merge.py has made one module of those that
 stay together and pack.py has shortened the names that nobody sees. firmware/slim/ stands in for
@@ -14,15 +14,16 @@ ESP8266 and on 32-bit MicroPython on a PC.
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import fetch
 import merge
 import pack
+import shelf
 import unintern
 from env import ROOT, EnvError, Lock, say
 
@@ -32,8 +33,10 @@ FLASH = ROOT / "build/flash"
 # At the root of the file system, as source: they choose the slot
 ENTRY = ("boot.py", "main.py")
 
-# In the heap for as long as the plug runs; the others are imported where they are used and let go
-RESIDENT = (*merge.WHOLES, "settings")
+# Imported while the portal's shelf is not there, so files of their own; other steps stand on it
+LOOSE = "apply configfile figures info loading names odds opening portal saving schema"
+LOOSE += " slots spare texts"
+
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
 HEAP_PER_BYTE = 1.9
@@ -70,15 +73,16 @@ def compile_mpy(source, target, optimise, change=None):
     return target.stat().st_size
 
 
-def build(into=FLASH, slot="a"):
+def build(into=FLASH, slot="a", loose=False):
     """Fills `into` with what the plug carries; returns rows (group, file, source, built).
 
-    `group` is "entry", "resident", "on use", "pages" or "libraries"; `source` and `built` are
-    sizes in bytes. Files of ours that no longer exist are removed. Raises BuildError.
+    `group` is "entry", "resident", "on use", "steps", "texts" or "libraries"; `source` and `built`
+    are sizes in bytes. Files of ours that no longer exist are removed. `loose`: with the steps as
+    files of their own, as for where modules run in place. Raises BuildError.
     """
     into = Path(into)
-    with Lock(into.parent / f".{into.name}.lock"):
-        return _build(into, slot)
+    with Lock(into.parent / f".{into.name}.lock"), tempfile.TemporaryDirectory() as scratch:
+        return _build(into, slot, loose, Path(scratch))
 
 
 def texts():
@@ -99,8 +103,14 @@ def packer_of_all():
     return pack.Packer(texts(), foreign | keys, kept)
 
 
-def _build(into, slot):
-    rows, made = [], set()
+def _group(module):
+    if module in merge.RESIDENT:
+        return "resident"
+    return "on use" if module in LOOSE.split() else "steps"
+
+
+def _build(into, slot, loose, scratch):
+    rows, made, steps = [], set(), []
     packer = packer_of_all()
 
     def add(group, target, sources, size):
@@ -119,18 +129,25 @@ def _build(into, slot):
             add("libraries", target, [source], compile_mpy(source, target, 3))
         elif source.suffix == ".py" and name.stem in packer.modules:
             target = into / slot / name.with_suffix(".mpy")
-            group = "resident" if name.stem in RESIDENT else "on use"
-            sources = [source]
-            if name.stem in merge.WHOLES:
-                sources = [FIRMWARE / f"{part}.py" for part in merge.WHOLES[name.stem]]
+            group = _group(name.stem)
+            if group == "steps" and not loose:
+                target = scratch / target.name
+            parts = merge.WHOLES.get(name.stem, [name.stem])
+            sources = [FIRMWARE / f"{part}.py" for part in parts]
             size = compile_mpy(source, target, 3, partial(packer.module, name.stem))
-            if group == "on use":
+            if group != "resident":
                 target.write_bytes(unintern.unintern(target.read_bytes()))
                 size = target.stat().st_size
+            if target.parent == scratch:
+                steps.append((target.name, target.read_bytes()))
+                target = into / slot / f"{shelf.NAME}: {target.name}"
             add(group, target, sources, size)
-        elif source.suffix in (".html", ".css", ".txt"):
-            change = packer.table if source.name == "settings.txt" else None
-            add("pages", into / slot / name, [source], _copy(source, into / slot / name, change))
+        elif source.name == "settings.txt":
+            target = into / slot / name
+            add("texts", target, [source], _copy(source, target, packer.table))
+    target = shelf.lay(into / slot, steps)
+    size = target.stat().st_size - sum(len(data) for _, data in steps)
+    add("texts", target, shelf.pages(), size)
     for old in sorted((into / slot).rglob("*"), reverse=True):
         if old.is_dir() and not list(old.iterdir()):
             old.rmdir()
@@ -155,6 +172,7 @@ def _foreign():
     names = {name for thing in theirs for name in dir(thing)}
     for source in (ROOT / "simulator/hardware").glob("*.py"):
         names |= pack.shown(ast.parse(source.read_text(encoding="utf-8")))
+    names |= {"mount", "umount"}
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 
@@ -166,13 +184,10 @@ def _entry(source, target):
     return target.stat().st_size
 
 
-def _copy(source, target, change=None):
+def _copy(source, target, change):
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(target.name + ".new")
-    if change:
-        new.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        shutil.copyfile(source, new)
+    new.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
     os.replace(new, target)
     return target.stat().st_size
 

@@ -210,9 +210,15 @@ def _source(name):
     return found
 
 
+def _resident():
+    return {part for whole in merge.RESIDENT for part in merge.WHOLES.get(whole, ())}
+
+
 # When a module is in the heap, by its name and what it says of itself; the first that fits.
 GROUPS = {
-    "Resident": lambda name, text: name in sum(merge.WHOLES.values(), ()),
+    "Resident": lambda name, text: any(
+        name in merge.WHOLES.get(whole, [whole]) for whole in merge.RESIDENT
+    ),
     "At the root, never updated": lambda name, text: name in ("boot", "main"),
     "Updates": lambda name, text: name in ("ota", "update", "remote", "slots"),
     "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),

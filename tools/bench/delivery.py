@@ -61,6 +61,9 @@ DELIVERIES = {
     )
 }
 
+# The 1 MB plug with each of the portal's steps in a file of its own, to be looked at one by one.
+LOOSE = Delivery("loose", "1 MB plug: steps as files", 36 * K)
+
 
 def prepare():
     """Compiles the firmware and lays out BUILT anew; returns what build.build() returns."""
@@ -70,10 +73,11 @@ def prepare():
     for shim in sorted(SHIMS.glob("*.py")):
         kind, _, name = shim.stem.rpartition("_")
         build.compile_mpy(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy", 3)
+    build.build(LOOSE.folder, loose=True)
     stock = DELIVERIES["1mb"].folder
-    for name, slot in ("2mb", "a"), ("rom", "inside"):
+    for name, slot, of in ("2mb", "a", stock), ("rom", "inside", LOOSE.folder):
         delivery = DELIVERIES[name]
-        shutil.copytree(stock / "a", delivery.folder / slot)
+        shutil.copytree(of / "a", delivery.folder / slot)
         for entry in build.ENTRY:
             shutil.copy(stock / entry, delivery.folder)
         if name == "rom":
