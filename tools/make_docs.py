@@ -108,7 +108,7 @@ def topics_table():
     """The README's MQTT topics: what mqtt.py publishes and takes, in words from the settings."""
     mqtt = _source("mqtt")
     words = mqtt["_COMMANDS"].decode().split()
-    rows = [("/switch", "in", ""), ("/error", "out", "at once")]
+    rows = [("/switch", "in", ""), ("/update", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
     sheet = _firmware("sheet")
@@ -118,7 +118,7 @@ def topics_table():
     lines = ["| topic | | sent | what |", "|---|---|---|---|"]
     for topic, way, when in rows:
         label, text = labels["topic_" + topic[topic.rfind("/") + 1 :]]
-        text = ", ".join(f"`{word}`" for word in words) if way == "in" else text
+        text = ", ".join(f"`{word}`" for word in words) if topic == "/switch" else text
         what = f"{label}: {text[0].lower() + text[1:] if text[:2].istitle() else text}"
         lines.append(f"| `{topic}` | {way} | {when} | {_cell(what.rstrip(': '))} |")
     return "\n".join(lines) + "\n"
