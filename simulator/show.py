@@ -33,6 +33,7 @@ class Show:
     def routes(self):
         return [
             web.get("/page/{name}", self.file),
+            web.get("/favicon.ico", self.icon),
             web.get("/api/page", self.about),
             web.get("/api/history", self.history),
         ]
@@ -53,6 +54,9 @@ class Show:
         if name not in {path.name for path in FOLDER.iterdir()}:
             raise web.HTTPNotFound
         return web.FileResponse(FOLDER / name, headers={"Cache-Control": "no-cache"})
+
+    async def icon(self, request):
+        return web.FileResponse(FOLDER / "icon.svg")
 
     async def about(self, request):
         """What stays the same while the plug runs: the table, thresholds, stories, speeds."""

@@ -308,7 +308,7 @@ function printer(p) {
   if (p.mode != mode) at("mode").value = mode = p.mode
   check("slow", p.mode == "slow")
   check("cable", p.pi.network)
-  chart.clock(p.now_ms)
+  clock(p.now_ms)
   chart.add(chart.samples, [p.now_ms, tool0.actual, bed.actual, tool0.target, p.job?.completion ?? null])
 }
 
@@ -352,11 +352,16 @@ async function portal() {
 
 // --- what happens
 
+function clock(ms) {
+  chart.clock(ms)
+  lights.clock(ms)
+}
+
 const events = new EventSource(document.body.dataset.events)
 const on = (kind, then) => events.addEventListener(kind, event => then(JSON.parse(event.data)))
 on("plug", p => {
   if (!born && p.power) born = p.now_ms - p.uptime_ms
-  chart.clock(p.now_ms)
+  clock(p.now_ms)
   const last = chart.states[chart.states.length - 1]?.[1]
   if (p.state && p.state != last) chart.add(chart.states, [p.now_ms, p.state])
   show(p)

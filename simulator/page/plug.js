@@ -24,9 +24,14 @@ export class Lights {
     this.show(led, relay)
   }
 
+  // `ms` of the plug's clock is now, or was a moment ago.
+  clock(ms) {
+    this.late = Math.min(this.late, performance.now() - ms)
+  }
+
   // One pin's change, at `ms` of the plug's clock.
   change(what, on, ms) {
-    this.late = Math.min(this.late, performance.now() - ms)
+    this.clock(ms)
     this.queue.push({what, on, at: ms + this.late + BEHIND_MS})
     if (!this.ticking) {
       this.ticking = true

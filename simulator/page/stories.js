@@ -67,6 +67,7 @@ export class Stories {
   // What the event "story" says.
   show({name, step, state, wrong}) {
     if (!this.all.has(name)) return
+    if (state != "playing" && at("story").hidden) return // left already
     if (this.name != name || at("story").hidden) this.open(name)
     const over = state != "playing"
     ;[...at("steps").children].forEach((item, n) => {
