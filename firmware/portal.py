@@ -193,6 +193,7 @@ class Portal:
         step = "intake"
         again = False
         while step:
+            await sleep_ms(0)  # button and LED come between two steps
             try:
                 step = await self._step(step)
             except ValueError as error:
@@ -303,6 +304,7 @@ class Portal:
             await self.wire.send(self.outbox[: self.filled], ticks_diff(self._end, ticks_ms()))
         self.begun = True
         self.filled = 0
+        await sleep_ms(0)  # button and LED come between two pieces
 
     async def send_part(self, name, part, *values):
         """Send a part of pages/`name`.html with {0} {1} … replaced by the values, escaped.

@@ -7,6 +7,7 @@ leave the plug: an empty field keeps the old one, a box clears it.
 
 import gc
 import sys
+from asyncio import sleep_ms
 
 _PAGES = const(7)
 
@@ -29,8 +30,12 @@ async def run(p):
         raise ValueError(404)
     p.number = int(number)
     keys = _step("sheet", "keys", p.number)
+    await sleep_ms(0)
     found, _ = _step("configfile", "read", "config.json", keys)
-    p.rows = _step("sheet", "filled", p.number, _step("schema", "used", keys, found or {}))
+    await sleep_ms(0)
+    found = _step("schema", "used", keys, found or {})
+    await sleep_ms(0)
+    p.rows = _step("sheet", "filled", p.number, found)
     keys = found = None
     if p.method != b"POST":
         return "fields"

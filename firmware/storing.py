@@ -4,6 +4,7 @@ What is wrong is said beside its field, with what was typed kept, by the page th
 """
 
 import sys
+from asyncio import sleep_ms
 
 
 async def run(p):
@@ -13,7 +14,9 @@ async def run(p):
     if typed:
         import settings
 
-        p.refusals = settings.save(typed, bag=s)
+        p.refusals = wrong = {}
+        for _ in settings.save_slowly(typed, wrong, bag=s):
+            await sleep_ms(0)
         del sys.modules["settings"], settings
     if p.refusals:
         p.method = b"GET"  # the form has been taken: what follows shows
