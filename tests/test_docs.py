@@ -14,7 +14,7 @@ for folder in ("firmware", "tools"):
         sys.path.insert(0, str(ROOT / folder))
 
 import make_docs  # noqa: E402
-from whole import House, virtual  # noqa: E402
+from whole import House, modules, virtual  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
@@ -286,6 +286,20 @@ async def test_a_pi_that_lives_when_wifi_is_back_is_watched_again_as_the_readme_
         house.wifi.up = True
         await house.until("Waiting", 30)
         assert house.moves == []
+
+
+@virtual
+async def test_resident_is_what_is_loaded_while_nothing_special_happens(tmp_path):
+    text = make_docs.house_table().split("**Resident**")[1].split("\n**")[0]
+    resident = set(re.findall(r"(?m)^\| `(\w+)`", text))
+    async with House(tmp_path, booted=True, broker=True) as house:
+        for name in modules() - resident:
+            del sys.modules[name]  # left by the start, which a test does in its own way
+        await house.until(lambda: house.retained("/info"), 60)
+        await house.print_part(400)
+        await house.until("Armed", 400)
+        await house.pause(60)
+        assert modules() == resident
 
 
 def test_the_wire_is_as_short_as_the_readme_says():
