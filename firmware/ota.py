@@ -28,8 +28,9 @@ _MOST = const(80)  # files
 _LARGEST = const(0x3FFFFFFF)  # sequence number: whole numbers up to here take no heap
 _STALL_MS = const(10000)  # nothing came for so long: it has ended
 _WHOLE_MS = const(300000)  # and so long it may take at most
-_BLOCK = const(4096)  # of the file system; a file takes one at least
-_SPARE = const(2)  # blocks that stay free, for settings that are saved
+_BLOCK = const(4096)  # of the file system …
+_INLINE = const(128)  # … which keeps files of up to so many bytes in their folder
+_SPARE = const(1)  # block that stays free, for settings that are saved
 _PRESS_MS = const(60000)  # for who stands before the plug to allow it
 _RECEIVING = const(2)  # Machine.frozen: an upload is on its way, or waits for the SHORT press
 _OFFERED = const(3)
@@ -140,7 +141,7 @@ async def _judge(p, file):
     file.write(head)
     seal = sha256(head)
     before = b""
-    p.blocks = 4  # two directories
+    p.blocks = 2  # a folder
     for i in range(1, count + 1):
         row = await _exactly(p, _ROW)
         name = row[:24].rstrip(b"\0")
@@ -148,7 +149,7 @@ async def _judge(p, file):
         left -= size
         if left < 0:
             raise ValueError(b"sizes", i)
-        p.blocks += size // _BLOCK + 1
+        p.blocks += _blocks(size)
         if i == count:
             text = b"%d\n%s\n" % (number, hexlify(seal.digest()))
             if left or name != b"seq" or size != len(text) or row[28:] != sha256(text).digest():
@@ -194,23 +195,20 @@ def _see_room(p, other):
     if b"?" in trial:
         raise ValueError(b"trial")
     room = os.statvfs(".")
-    free = room[3] * (room[1] // 512) // 8 + _blocks(other) - _SPARE
+    free = room[3] * (room[1] // 512) // 8 - _SPARE
+    for path in _files(other.encode()):
+        free += _blocks(os.stat(path)[6])
     if free < p.blocks:
         raise ValueError(b"room", p.blocks, free)
 
 
-def _blocks(folder):
-    # How many are certainly taken by what is in it; small files may take none.
-    count = 0
-    for path in _files(folder.encode()):
-        size = os.stat(path)[6]
-        if size > 1024:
-            count += (size + _BLOCK - 1) // _BLOCK
-    return count
+def _blocks(size):
+    # That a file of this size takes; a large one has links in its blocks, too.
+    return (size + _BLOCK - 17) // (_BLOCK - 16) if size > _INLINE else 0
 
 
 def _files(folder):
-    # The paths in it and in its folders, if it is there; one after the other, to hold no list.
+    # The paths in it, those in a folder before it; one after the other, to hold no list.
     try:
         for entry in (getattr(os, "ilistdir", None) or os.listdir)(str(folder, "utf-8")):
             name = entry if isinstance(entry, str) else entry[0]
@@ -218,8 +216,7 @@ def _files(folder):
             if os.stat(path)[0] & 0x4000:
                 for inner in _files(path):
                     yield inner
-            else:
-                yield path
+            yield path
     except OSError:
         pass
 
@@ -231,7 +228,10 @@ def _clear(other):
         except OSError:
             pass
     for path in _files(other.encode()):
-        os.remove(path)
+        try:
+            os.remove(path)
+        except OSError:
+            os.rmdir(path)
     _folder(other)
 
 

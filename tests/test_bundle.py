@@ -1,7 +1,9 @@
 """Bundles: made of what the build leaves, laid out as described, read by the plug's own code."""
 
+import ast
 import asyncio
 import hashlib
+import os
 import struct
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import build
 import bundle
 import ota
 
@@ -87,3 +90,95 @@ def test_the_command_says_what_it_cannot_read(tmp_path):
     assert "cannot be read: No such file" in run(tmp_path / "none", "--check").stderr
     assert run("what").returncode == 2
     assert "--check" in run("--help").stdout
+
+
+LITTLEFS = """
+import os, sys
+sys.path.insert(0, "lib")
+import ota
+
+class Flash:
+    def __init__(self, blocks):
+        self.data = bytearray(blocks * 4096)
+    def readblocks(self, block, buf, off=0):
+        at = block * 4096 + off
+        buf[:] = memoryview(self.data)[at : at + len(buf)]
+    def writeblocks(self, block, buf, off=0):
+        at = block * 4096 + off
+        self.data[at : at + len(buf)] = buf
+    def ioctl(self, what, arg):
+        return {4: len(self.data) // 4096, 5: 4096, 6: 0}.get(what)
+
+class Upload:
+    inner = None
+    def __init__(self, data):
+        self.rest, self.data, self.length, self.got = b"", memoryview(data), len(data), 0
+    def ends(self, ms):
+        pass
+    async def read_on(self):
+        part = bytes(self.data[:128])
+        self.data = self.data[128:]
+        self.rest += part
+        return len(part)
+
+def names(folder, below=""):
+    found = []
+    for name, kind, *_ in os.ilistdir(folder):
+        found += names(folder + "/" + name, name + "/") if kind == 0x4000 else [below + name]
+        if kind == 0x4000:
+            found.append(name + "/")
+    return sorted(found)
+
+def receive(data, slot):
+    try:
+        ota.receive(Upload(data), slot).send(None)
+    except StopIteration:
+        os.rename(slot + "/seq-new", slot + "/seq")
+        print(names(slot))
+    except ValueError as error:
+        print(error.args)
+
+with open("old.opo", "rb") as file:
+    old = file.read()
+with open("new.opo", "rb") as file:
+    new = file.read()
+flash = Flash(96)
+os.VfsLfs2.mkfs(flash)
+os.mount(os.VfsLfs2(flash), "/plug")
+os.chdir("/plug")
+receive(old, "a")
+receive(old, "b")
+receive(new, "b")
+print(os.statvfs(".")[3])
+with open("filler", "wb") as file:
+    file.write(bytes(4096 * (os.statvfs(".")[3] - 6)))
+receive(new, "b")
+receive(old, "b")
+"""
+
+
+def test_on_a_file_system_of_the_plugs_size_one_update_follows_the_other(
+    micropython, flash, tmp_path
+):
+    """Both slots full; what an older version had, folders too, makes room for the next."""
+    new = bundle.of_slot(flash / "a")
+    paths = [path for path in (flash / "a").rglob("*") if path.is_file()]
+    files = {path.relative_to(flash / "a").as_posix(): path.read_bytes() for path in paths}
+    older = {name: text for name, text in files.items() if name != "seq"}
+    older |= {"old/one.html": b"1" * 2000, "old/two.html": b"2", "was.mpy": b"M\6"}
+    (tmp_path / "new.opo").write_bytes(new)
+    (tmp_path / "old.opo").write_bytes(bundle.pack(older, 40000))
+    build.compile_mpy(Path(ota.__file__), tmp_path / "lib/ota.mpy", 3)
+    done = subprocess.run(
+        [str(micropython), "-X", "heapsize=2m", "-c", LITTLEFS],
+        cwd=tmp_path,
+        env=dict(os.environ, MICROPYPATH=".frozen"),
+        capture_output=True,
+        text=True,
+    )
+    said = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    assert len(said) == 6, done.stderr
+    assert said[0] == said[1] == sorted([*older, "old/", "seq"])
+    assert said[2] == said[4] == sorted(bundle.read(new).files)
+    assert said[3] >= 14, "blocks that are free"
+    assert said[5] == said[0]

@@ -313,14 +313,13 @@ def free(blocks, size=4096):
 
 def test_no_room_is_told_before_the_other_slot_is_given_up(plug, monkeypatch):
     before = kept(plug)
-    need = 4 + len(FILES) + 1  # two folders, and a block a file
-    monkeypatch.setattr(os, "statvfs", free(need + 1), raising=False)
-    assert f"No room: {need} blocks of 4 KB are needed, {need - 1} are free" in refused(
-        pack(FILES, SEQUENCE)
-    )
+    data = pack({"large": bytes(9000), "small": bytes(129), "tiny": bytes(128)}, SEQUENCE)
+    need = 2 + 3 + 1  # a folder, and what does not fit into it
+    monkeypatch.setattr(os, "statvfs", free(need), raising=False)
+    assert f"No room: {need} blocks of 4 KB are needed, {need - 1} are free" in refused(data)
     assert kept(plug) == before
-    monkeypatch.setattr(os, "statvfs", free(need + 2), raising=False)
-    received(pack(FILES, SEQUENCE))
+    monkeypatch.setattr(os, "statvfs", free(need + 1), raising=False)
+    received(data)
 
 
 def test_what_the_other_slot_takes_will_be_free(plug, monkeypatch):
