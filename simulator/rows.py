@@ -55,7 +55,7 @@ _MEANS = {
     "Going": "off once the Pi is down",
 }
 
-_DOES = {"remember": "that state is remembered for after the cut", "forget": "nothing follows it"}
+_DOES = {"remember": "and on again after the cut", "forget": "for good"}
 
 
 def _states() -> Any:

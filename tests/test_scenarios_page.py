@@ -5,10 +5,12 @@ On virtual time, with the settings and the speed at which the page plays it.
 
 import dataclasses
 import json
+import re
 from itertools import pairwise
 
 import pytest
 
+import make_page_docs
 from simulator import flash, rows, scenarios
 from simulator.scenarios import Failed, Stage, Step, at
 from simulator.server import Server
@@ -200,3 +202,18 @@ async def test_somebodys_own_plug_is_not_begun_anew(tmp_path):
         assert world.runner.chip.powered
     finally:
         await world.stop()
+
+
+# --- docs/simulator.md
+
+
+def test_every_picture_of_the_page_is_shown_described_made_and_small():
+    document = (make_page_docs.ROOT / "docs/simulator.md").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]+\]\(simulator/([\w-]+)\.png\)", document)
+    with open(make_page_docs.__file__, encoding="utf-8") as source:
+        taken = re.findall(r'shoot\(\w+, folder, "([\w-]+)"\)', source.read())
+    files = list(make_page_docs.FOLDER.iterdir())
+    assert sorted(shown) == sorted(taken) == sorted(path.stem for path in files)
+    for path in files:
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", path.name
+        assert path.stat().st_size <= make_page_docs.LARGEST, path.name

@@ -3,7 +3,7 @@
 
 const NS = "http://www.w3.org/2000/svg"
 
-// Where a state stands: on a wide page, and on a phone. The evening goes round.
+// Where a state stands: with room beside each other, and without. The evening goes round.
 const WIDE = {
   size: [664, 420], box: [142, 56],
   at: {
@@ -33,8 +33,8 @@ export class Diagram {
   constructor(element) {
     this.element = element
     this.states = []
-    this.narrow = matchMedia("(max-width: 32rem)")
-    this.narrow.addEventListener("change", () => this.draw())
+    this.plan = null
+    new ResizeObserver(() => this.draw()).observe(element)
   }
 
   // `states` and `rows` as /api/page has them.
@@ -46,12 +46,14 @@ export class Diagram {
       for (const start of from(row))
         for (const end of row.aims.length ? row.aims : row.to.includes("initial_state") ? ["Waiting"] : [])
           if (start != end) this.ways.set(start + " " + end, [start, end])
+    this.plan = null
     this.draw()
   }
 
   draw() {
-    if (!this.states.length) return
-    const plan = this.narrow.matches ? NARROW : WIDE
+    const plan = this.element.clientWidth < 540 ? NARROW : WIDE
+    if (!this.states.length || plan == this.plan) return
+    this.plan = plan
     const [width, height] = plan.size
     const svg = make("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": "diagramtitle"})
     this.title = make("title", {id: "diagramtitle"})

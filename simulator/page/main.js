@@ -101,10 +101,10 @@ function follows(name, word) {
   const all = about.rows.filter(row => row.from == "any on-state" && row.events.includes(word))
   const parts = []
   for (const row of [...rows, ...(name == "Relay_off" ? [] : all)]) {
-    parts.push(row.to + (row.only_if ? ` if ${row.only_if}` : ""))
-    if (!row.only_if) break
+    parts.push(row.to + (row.only_if ? ` if ${row.only_if}` : "") + (row.also ? `, ${row.also}` : ""))
+    if (!row.only_if) return parts.join("; else ")
   }
-  return parts.length ? parts.join("; else ") : "nothing"
+  return [...parts, "nothing"].join("; else ")
 }
 
 function presses(name) {
