@@ -28,6 +28,7 @@ _MOST = const(80)  # files
 _LARGEST = const(0x3FFFFFFF)  # sequence number: whole numbers up to here take no heap
 _STALL_MS = const(10000)  # nothing came for so long: it has ended
 _WHOLE_MS = const(300000)  # and so long it may take at most
+_FOLDER = const(0x4000)  # in os.stat()[0]
 _BLOCK = const(4096)  # of the file system …
 _INLINE = const(128)  # … which keeps files of up to so many bytes in their folder
 _SPARE = const(1)  # block that stays free, for settings that are saved
@@ -197,7 +198,9 @@ def _see_room(p, other):
     room = os.statvfs(".")
     free = room[3] * (room[1] // 512) // 8 - _SPARE
     for path in _files(other.encode()):
-        free += _blocks(os.stat(path)[6])
+        about = os.stat(path)
+        if not about[0] & _FOLDER:
+            free += _blocks(about[6])
     if free < p.blocks:
         raise ValueError(b"room", p.blocks, free)
 
@@ -213,7 +216,7 @@ def _files(folder):
         for entry in (getattr(os, "ilistdir", None) or os.listdir)(str(folder, "utf-8")):
             name = entry if isinstance(entry, str) else entry[0]
             path = folder + b"/" + name.encode()
-            if os.stat(path)[0] & 0x4000:
+            if os.stat(path)[0] & _FOLDER:
                 for inner in _files(path):
                     yield inner
             yield path
