@@ -2,8 +2,8 @@
 
     .venv/bin/python tools/make_page_docs.py [FOLDER]    docs/simulator if none is given
 
-Starts the simulator and plays stories in the system's Chromium, as tests/test_browser_page.py does;
-takes a minute. `tools/env.py test` installs what it needs but Chromium.
+Starts the simulator and plays stories in the system's Chromium, as tests/test_browser_page.py
+does; takes a minute. `tools/env.py test` installs what it needs but Chromium.
 """
 
 import asyncio
