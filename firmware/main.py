@@ -4,6 +4,7 @@ On the ESP8266 a main.py that ends leaves the relay as it is and the button dead
 resetting the chip is worse. So nothing leaves this file: not an exception, not SystemExit, and a
 Ctrl-C only for somebody who goes on typing on the serial line in the first seconds: that is how
 mpremote gets in. The relay keeps its level meanwhile; the plug goes on from the RTC memory.
+Which slot is started is for trial.py to say; when neither starts, recovery.py runs instead.
 """
 
 import gc
@@ -11,6 +12,7 @@ import sys
 import time
 
 WINDOW_MS = 3000  # plug.py switches Ctrl-C off when this is over
+SOON_MS = 60000
 
 
 def typing(error):
@@ -33,6 +35,8 @@ def sweep(depth):
 def forever():
     first = True
     before = left = ()  # modules that stay; what the run before leaves to the next
+    error = None  # what ended it
+    fails = 0  # how many ended so soon, in a row
     while True:
         try:
             while True:
@@ -42,20 +46,32 @@ def forever():
                         gc.threshold(2048)
                         sys.path.insert(0, "a")
                         before = set(sys.modules)
+                    began = time.ticks_ms()
                     try:
-                        with open("slot") as file:
-                            sys.path[0] = "b" if file.read(1) == "b" else "a"
-                    except OSError:
-                        pass
-                    import plug
+                        import trial
+
+                        sys.path[0] = trial.slot(first, error, fails)
+                    except Exception as wrong:  # then the slot that ran before
+                        sys.print_exception(wrong)
+                    trial = sys.modules.pop("trial", None)
+                    trial = None
+                    if sys.path[0]:
+                        import plug
+                    else:
+                        import recovery as plug
 
                     sweep(5)
                     given, left = left, ()
                     left = plug.run(first, *given)
-                except BaseException as error:
-                    if first and typing(error):
+                    error = None
+                    fails = 0
+                except BaseException as wrong:
+                    if first and typing(wrong):
                         break
-                    sys.print_exception(error)
+                    sys.print_exception(wrong)
+                    error = wrong
+                    late = time.ticks_diff(time.ticks_ms(), began) > SOON_MS
+                    fails = 1 if late else fails + 1
                     time.sleep_ms(500)
                 first = False
                 plug = None

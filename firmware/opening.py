@@ -37,8 +37,9 @@ async def run(plug, way):
         import radio
 
         plug.joins = False
-        in_reach = radio.scan(plug.board.wlan)
-        radio.open(b"" if way == "open" else password)
+        if not plug.watchdog:  # which nobody would feed for two seconds
+            in_reach = radio.scan(plug.board.wlan)
+        radio.begin(b"" if way == "open" else password)
         del radio
         _let_go()
     from portal import Portal

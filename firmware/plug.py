@@ -34,6 +34,7 @@ _SETTLED = "Cooling Asking Countdown Going"  # here the address that last answer
 _TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 current = None  # the Plug that runs
+watchdog = None  # what feeds it; None when there is none. settings.py calls it, too
 
 
 class Plug:
@@ -45,6 +46,11 @@ class Plug:
     version = _VERSION
 
     def __init__(self, first, way="", minutes=0, broker=""):
+        global watchdog
+        import slots
+
+        self.watchdog = watchdog = slots.watchdog(first)
+        del sys.modules["slots"], slots
         # Settings come before the rest is loaded: reading them takes room.
         import settings
         from board import Board, board_id
@@ -150,6 +156,8 @@ class Plug:
                 elif self._intro.done():
                     self._intro = None
                     sys.modules.pop("intro", None)
+                if self.watchdog:  # not after a round that failed
+                    self.watchdog()
             except Exception as error:  # above all MemoryError: the next round may have room
                 gc.collect()
                 sys.print_exception(error)
@@ -164,6 +172,11 @@ class Plug:
         if ticks_diff(now, self.started) >= 60000:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
+            if self.watchdog and self.machine.alias not in _CRITICAL:
+                import slots
+
+                del sys.modules["slots"]
+                slots.prove(self.visit or self.board.wlan.isconnected(), self.minutes)
         if self._serial and ticks_diff(now, self.started) >= _SERIAL_MS:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:

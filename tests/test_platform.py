@@ -68,13 +68,16 @@ ARROWS = {
     "remote": {"settings"},
     "ota": {"portal", "slots"},
     "slots": set(),
+    "trial": set(),
+    "recovery": {"ota", "radio"},
     # builds and wires all of them; then what starts it
-    "plug": OURS - {"boot", "main", "plug"},
-    "main": {"plug", "ota"},
+    "plug": OURS - {"boot", "main", "trial", "recovery", "plug"},
+    "main": {"plug", "trial", "recovery"},
     "boot": set(),
 }
 # boot.py is there to drive the relay before anything else is loaded
 HARDWARE = {"board": PLATFORM, "boot": {"machine"}, "radio": {"network"}}
+HARDWARE |= {"slots": {"machine"}, "trial": {"machine"}, "recovery": {"machine"}}
 # What these rules may import at all, so that they run anywhere
 PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}}
 PURE |= {"figures": set(), "texts": set(), "refusal": set()}
@@ -84,6 +87,7 @@ EXCUSED = {
     "names": {"socket.getaddrinfo"},
     "wire": {"socket.getaddrinfo"},
     "portal": {"socket.getaddrinfo"},
+    "recovery": {"socket.getaddrinfo"},
 }
 
 

@@ -180,7 +180,7 @@ def test_no_single_ctrl_c_ends_main(tmp_path):
                     return trace
                 # MicroPython takes it at jumps and calls: not on these
                 plain = lines_of_main[frame.f_lineno - 1].split("  #")[0].strip() in (
-                    "before = left = ()",
+                    "before = left = ()", "error = None", "fails = 0",
                     "first = True", "while True:", "try:"
                 )  # fmt: skip
                 if event == "line" and not plain and micropython.interrupt_char == 3:
@@ -193,7 +193,7 @@ def test_no_single_ctrl_c_ends_main(tmp_path):
                 sys.settrace(None)
                 done({"lines": lines})
 
-            plugs = Plugs([lambda: None, lambda: None, lambda: throw(MemoryError()), again])
+            plugs = Plugs([lambda: None, lambda: throw(MemoryError()), again])
             sys.modules["plug"] = plugs
             sys.stdin = None
             time.sleep_ms = lambda ms: None

@@ -3,6 +3,7 @@
     .venv/bin/python tools/build.py [--into DIR] [--quiet]
 
     build/flash/boot.py main.py     tiny, with short names; never updated over the air
+    build/flash/trial.mpy recovery.mpy    nor are these
     build/flash/a/                  slot a: ours as .mpy, settings.txt, the portal's shelf
 
 Compiled with -O3 (no asserts, no line numbers), after merge.py has made one module of those that
@@ -30,8 +31,11 @@ from env import ROOT, EnvError, Lock, say
 FIRMWARE = ROOT / "firmware"
 FLASH = ROOT / "build/flash"
 
-# At the root of the file system, as source: they choose the slot
+# At the root of the file system, as source: they come first
 ENTRY = ("boot.py", "main.py")
+
+# Beside them, compiled: neither are these ever updated over the air. Of what each is made
+ROOTED = {"trial": ["trial"], "recovery": ["radio", "ota", "recovery"]}
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
 LOOSE = "apply configfile figures info loading names odds opening portal saving schema"
@@ -87,7 +91,8 @@ def build(into=FLASH, slot="a", loose=False):
 
 def texts():
     """{module: text} of what is compiled: ours, with those that stay together made one."""
-    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in ENTRY]
+    others = {*ENTRY, *(f"{name}.py" for name in ROOTED)}
+    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in others]
     try:
         return merge.merge({source.stem: source.read_text(encoding="utf-8") for source in ours})
     except (SyntaxError, ValueError) as wrong:
@@ -124,6 +129,9 @@ def _build(into, slot, loose, scratch):
             continue
         if name.as_posix() in ENTRY:
             add("entry", into / name, [source], _entry(source, into / name))
+        elif name.stem in ROOTED:
+            sources = [FIRMWARE / f"{part}.py" for part in ROOTED[name.stem]]
+            add("entry", into / f"{name.stem}.mpy", sources, _rooted(source, sources, into))
         elif name.parent.name == "slim":
             target = into / slot / f"{name.stem}.mpy"
             add("libraries", target, [source], compile_mpy(source, target, 3))
@@ -148,6 +156,7 @@ def _build(into, slot, loose, scratch):
     target = shelf.lay(into / slot, steps)
     size = target.stat().st_size - sum(len(data) for _, data in steps)
     add("texts", target, shelf.pages(), size)
+    add("texts", into / slot / "seq", [], _seq(into / slot / "seq"))
     for old in sorted((into / slot).rglob("*"), reverse=True):
         if old.is_dir() and not list(old.iterdir()):
             old.rmdir()
@@ -181,6 +190,28 @@ def _entry(source, target):
     new = target.with_name(target.name + ".new")
     new.write_text(pack.entry(source.read_text(encoding="utf-8")), encoding="utf-8")
     os.replace(new, target)
+    return target.stat().st_size
+
+
+def sequence_of(version):
+    """A number that grows with the version: 5.1.2 is 50102. A slot has its own in the file seq."""
+    major, minor, patch = (int(part) for part in version.split("."))
+    return major * 10000 + minor * 100 + patch
+
+
+def _seq(target):
+    text = (FIRMWARE / "plug.py").read_text(encoding="utf-8")
+    version = re.search(r'^_VERSION = "([\d.]+)"$', text, re.M)
+    target.write_text(f"{sequence_of(version[1])}\n" if version else "0\n")
+    return target.stat().st_size
+
+
+def _rooted(source, sources, into):
+    target = into / f"{source.stem}.mpy"
+    texts = {part.stem: part.read_text(encoding="utf-8") for part in sources}
+    text = merge.alone(source.stem, list(texts), texts)
+    compile_mpy(source, target, 3, lambda: pack.pack(text))
+    target.write_bytes(unintern.unintern(target.read_bytes()))
     return target.stat().st_size
 
 

@@ -51,10 +51,7 @@ class Bundle:
 # --- versions ------------------------------------------------------------------------------------
 
 
-def sequence_of(version):
-    """A number that grows with the version: 5.1.2 is 50102."""
-    major, minor, patch = (int(part) for part in version.split("."))
-    return major * 10000 + minor * 100 + patch
+sequence_of = build.sequence_of
 
 
 def version_of(sequence):

@@ -46,6 +46,13 @@ def merge(texts):
     return merged
 
 
+def alone(whole, parts, texts):
+    """The text of a module that is made of these parts and needs none of the others."""
+    trees = {part: ast.parse(texts[part]) for part in parts}
+    whole_of = dict.fromkeys(parts, whole)
+    return _whole(whole, trees, whole_of, _runs(trees, whole_of))
+
+
 def _runs(trees, whole_of):
     # Parts whose `run` bears the part's name in the whole.
     return {
