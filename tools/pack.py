@@ -82,7 +82,8 @@ class Packer:
 
     def beside(self, text):
         """The packed text of a module that is not one of them, but uses them."""
-        return pack(text, frozenset(), self._words, self._public, self._members, self.attributes)
+        stay = {node.arg for node in ast.walk(ast.parse(text)) if isinstance(node, ast.arg)}
+        return pack(text, stay, self._words, self._public, self._members, self.attributes)
 
 
 # The module in which the state table stands.
@@ -110,7 +111,11 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
             setattr(node, field, (public or {}).get(name, name))
     _parameters(tree, stay | keywords([tree]))
     _NoTuples().visit(tree)
-    _private(tree, stay, members | set(_open_members(tree)))
+    said = {name for node in ast.walk(tree) for name in getattr(node, "names", ())}
+    if not any(
+        isinstance(name, str) and name[0] == "_" for name in said
+    ):  # a global is not followed
+        _private(tree, stay, members | set(_open_members(tree)))
     _often_first(tree)
     return ast.unparse(tree)
 

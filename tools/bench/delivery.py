@@ -72,7 +72,7 @@ def prepare():
     rows = build.build(BUILT / "1mb")
     for shim in sorted(SHIMS.glob("*.py")):
         kind, _, name = shim.stem.rpartition("_")
-        build.compile_mpy(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy", 3)
+        compile_beside(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy")
     build.build(LOOSE.folder, loose=True)
     stock = DELIVERIES["1mb"].folder
     for name, slot, of in ("2mb", "a", stock), ("rom", "inside", LOOSE.folder):

@@ -108,11 +108,15 @@ class Seen:
 
     def __init__(self):
         self.gaps, self.presses, self.moves = [], [], 0
+        self.restart = 0.0  # ms for which a restart in place did not look at the button
 
     def said(self, text):
         words = text.split()
         if words[:1] == ["t"]:
             self.gaps.append(int(words[1]) / 1000)
+        elif words[:1] == ["r"]:
+            self.restart = int(words[1]) / 1000
+            self.gaps.clear()  # of what it loads, too
         elif words[:1] == ["b"]:
             self.presses.append(int(words[1]) / 1000)
             self.moves += len(words) > 2
@@ -197,6 +201,8 @@ def rows(results):
         if worst > 2 * alone + 10:
             note += ": too long"
         note = f"usual worst of a second {usual:.1f} ms; {note}"
+        if seen.restart:
+            note += f"; opened by a restart in place of {seen.restart:.0f} ms"
         stalls.append((name, f"{worst:.1f} ms", note, command))
         if case:
             figure = (
