@@ -97,6 +97,13 @@ async def _find_file(p):
     p.length = left - len(edge) - 8  # after it: a line's end, two dashes, edge, dashes, line's end
 
 
+def _forget_why():
+    try:
+        os.remove("slot.why")
+    except OSError:
+        pass  # the last update did not go back
+
+
 def _decide(p):
     # What is offered has been allowed, or its time is over.
     machine = p.plug.machine
@@ -110,6 +117,7 @@ def _decide(p):
             other = slots.other()
             os.rename(other + "/seq-new", other + "/seq")
             slots.activate(other)
+            _forget_why()
             p.outcome = b"installed", _version(p.sequence)
             p.plug.again = True
             p.used(_TOLD_MS)

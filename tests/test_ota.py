@@ -287,9 +287,12 @@ async def test_the_other_pages_keep_their_limits(tmp_path):
 async def test_the_page_tells_of_a_roll_back(tmp_path):
     lay(tmp_path)
     (tmp_path / "slot.why").write_text("slot b: MemoryError <at start>\n")
-    async with opened(tmp_path) as (_, browser):
+    async with opened(tmp_path) as (house, browser):
         page = await browser.get("/update")
         assert "The last update went back: slot b: MemoryError <at start>" in page.text
+        await upload(browser, NEWER)
+        await house.short()
+        await house.until(lambda: "slot.why" not in kept(tmp_path), 3)
 
 
 # --- from a PC -----------------------------------------------------------------------------------
