@@ -218,7 +218,7 @@ def _resident():
 # When a module is in the heap, by its name and what it says of itself; the first that fits.
 GROUPS = {
     "Resident": lambda name, text: name in _resident(),
-    "At the root, never updated": lambda name, text: name in ("boot", "main"),
+    "At the root, never updated": lambda name, text: name in ("boot", "main", "trial", "recovery"),
     "Updates": lambda name, text: name in ("ota", "update", "remote", "slots"),
     "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
     "The portal and its steps, one at a time": lambda name, text: "portal" in text,
