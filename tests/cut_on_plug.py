@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-import vfs
+import vfs  # type: ignore
 
 SECTOR, SECTORS = 4096, 98  # as in the 1 MB image
 
