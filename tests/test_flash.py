@@ -115,7 +115,7 @@ def on_plug(plug):
 def firmware_on(plug):
     """Of these what is ours: not the settings and notes that the firmware makes for itself."""
     there = on_plug(plug)
-    return {name: there[name] for name in there if re.match(r"a/|boot|main|.*\.new", name)}
+    return {name: there[name] for name in there if re.match(r"a/|boot|main|trial|recovery|.*\.new", name)}
 
 
 def built(files):
