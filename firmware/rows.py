@@ -38,7 +38,8 @@ async def run(p):
     await sleep_ms(0)
     found = _step("schema", "used", keys, found or {})
     await sleep_ms(0)
-    p.rows = _step("sheet", "filled", p.number, found)
+    table = _step("schema", "table")
+    p.rows = _step("sheet", "filled", table, p.number, found)
     keys = found = None
     if p.method != b"POST":
         return "fields"

@@ -90,7 +90,8 @@ def page(group, path="config.json"):
     """What sheet.filled() yields for a page of the form, from 0, with the values in use."""
     keys = _step("sheet", "keys", group)
     found, _ = _step("configfile", "read", path, keys)
-    return _step("sheet", "filled", group, _step("schema", "used", keys, found or {}))
+    values = _step("schema", "used", keys, found or {})
+    return _step("sheet", "filled", _step("schema", "table"), group, values)
 
 
 def _broken(keys, found, new):
