@@ -178,7 +178,10 @@ class Portal:
         self.rest = self.query = b""
         self.sent_form = self.rows = ()
         self.typed = self.refusals = {}
+        if self.length and not self.offered:
+            self.plug.machine.frozen = True  # whatever became of an upload, it is over
         self.length = self.got = 0
+        self.inner = self.outer = self.whole = None
         gc.collect()
 
     # ---- a request ---------------------------------------------------------------------------

@@ -14,8 +14,8 @@ import sys
 from time import sleep_ms, ticks_add, ticks_diff, ticks_ms
 
 import machine
-from ota import receive
 from radio import begin
+from unpack import receive
 
 _IDLE_MS = const(600000)
 _PRESS_MS = const(60000)
@@ -40,7 +40,7 @@ press the plug's button: the answer comes after that.</p>
 
 
 class Visit:
-    """One connection, as ota.py reads from it: rest, length, got, ends() and read_on()."""
+    """One connection, as a bundle is read from it: rest, length, got, ends() and read_on()."""
 
     inner = None
 

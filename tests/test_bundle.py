@@ -13,7 +13,7 @@ import pytest
 
 import build
 import bundle
-import ota
+import unpack
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = [sys.executable, str(ROOT / "tools/bundle.py")]
@@ -36,7 +36,7 @@ def test_byte_by_byte():
 def test_what_the_build_leaves_arrives_whole(flash, tmp_path, monkeypatch):
     data = bundle.of_slot(flash / "a")
     monkeypatch.chdir(tmp_path)
-    asyncio.run(ota.receive(bundle.Upload(data), "b"))
+    asyncio.run(unpack.receive(bundle.Upload(data), "b"))
     built = {p.relative_to(flash / "a"): p.read_bytes() for p in (flash / "a").rglob("*.*")}
     there = {p.relative_to(tmp_path / "b"): p.read_bytes() for p in Path("b").resolve().rglob("*")
              if p.is_file()}  # fmt: skip
@@ -95,7 +95,7 @@ def test_the_command_says_what_it_cannot_read(tmp_path):
 LITTLEFS = """
 import os, sys
 sys.path.insert(0, "lib")
-import ota
+import ota, unpack
 
 class Flash:
     def __init__(self, blocks):
@@ -131,7 +131,7 @@ def names(folder, below=""):
 
 def receive(data, slot):
     try:
-        ota.receive(Upload(data), slot).send(None)
+        unpack.receive(Upload(data), slot).send(None)
     except StopIteration:
         os.rename(slot + "/seq-new", slot + "/seq")
         print(names(slot))
@@ -168,7 +168,8 @@ def test_on_a_file_system_of_the_plugs_size_one_update_follows_the_other(
     older |= {"old/one.html": b"1" * 2000, "old/two.html": b"2", "was.mpy": b"M\6"}
     (tmp_path / "new.opo").write_bytes(new)
     (tmp_path / "old.opo").write_bytes(bundle.pack(older, 40000))
-    build.compile_mpy(Path(ota.__file__), tmp_path / "lib/ota.mpy", 3)
+    for name in ("taking", "ota", "unpack"):
+        build.compile_mpy(build.FIRMWARE / f"{name}.py", tmp_path / f"lib/{name}.mpy", 3)
     done = subprocess.run(
         [str(micropython), "-X", "heapsize=2m", "-c", LITTLEFS],
         cwd=tmp_path,

@@ -9,12 +9,11 @@ import hashlib
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import build
-import ota
+import unpack
 from bundle import BundleError, Upload, head, pack, seal, sentence
 
 RUNNING = 50000
@@ -57,7 +56,7 @@ def received(data, length=None, piece=512, **given):
     upload = Upload(data, piece, length)
     for name, value in given.items():
         setattr(upload, name, value)
-    asyncio.run(ota.receive(upload, "b"))
+    asyncio.run(unpack.receive(upload, "b"))
     return upload
 
 
@@ -349,7 +348,7 @@ def test_a_file_system_that_fails_leaves_the_slot_marked_as_not_whole(plug, monk
 ON_PLUG = """
 import json, os, sys
 sys.path.insert(0, "a")
-import ota
+import unpack
 
 class Upload:
     inner = None
@@ -367,7 +366,7 @@ said = []
 for data, length in json.load(open("cases.json")):
     data = bytes.fromhex(data)
     try:
-        ota.receive(Upload(data, length or len(data)), "b").send(None)
+        unpack.receive(Upload(data, length or len(data)), "b").send(None)
     except StopIteration:
         said.append("taken")
     except ValueError as error:
@@ -394,7 +393,8 @@ def test_micropython_judges_alike(micropython, plug, tmp_path):
         except ValueError as wrong:
             args = wrong.args
             expected.append([a.decode() if isinstance(a, bytes) else a for a in args])
-    build.compile_mpy(Path(ota.__file__), tmp_path / "a/ota.mpy", 3)
+    for name in ("taking", "ota", "unpack"):
+        build.compile_mpy(build.FIRMWARE / f"{name}.py", tmp_path / f"a/{name}.mpy", 3)
     (tmp_path / "cases.json").write_text(json.dumps([(d.hex(), n) for d, n in cases]))
     done = subprocess.run(
         [str(micropython), "-c", ON_PLUG],

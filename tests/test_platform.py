@@ -66,10 +66,12 @@ ARROWS = {
     # … for updates
     "update": {"portal", "slots"},
     "remote": {"settings"},
-    "ota": {"portal", "slots"},
+    "ota": {"portal", "taking"},
+    "unpack": {"ota", "slots", "taking"},
+    "taking": set(),
     "slots": set(),
     "trial": set(),
-    "recovery": {"ota", "radio"},
+    "recovery": {"radio", "unpack"},
     # builds and wires all of them; then what starts it
     "plug": OURS - {"boot", "main", "trial", "recovery", "plug"},
     "main": {"plug", "trial", "recovery"},

@@ -35,7 +35,7 @@ FLASH = ROOT / "build/flash"
 ENTRY = ("boot.py", "main.py")
 
 # Beside them, compiled: neither are these ever updated over the air. Of what each is made
-ROOTED = {"trial": ["trial"], "recovery": ["radio", "ota", "recovery"]}
+ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
 LOOSE = "apply configfile figures info loading names odds opening portal saving schema"

@@ -122,7 +122,7 @@ def make(sequence=None):
 
 
 class Upload:
-    """Stands for the portal while ota.py reads: `data` comes in pieces of that many bytes."""
+    """Stands for the portal while it is read: `data` comes in pieces of that many bytes."""
 
     inner = None
 
@@ -158,11 +158,11 @@ def check(data):
     import simulator.hardware
 
     simulator.hardware.install()
-    import ota
+    import unpack
 
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         try:
-            asyncio.run(ota.receive(Upload(data), "b"))
+            asyncio.run(unpack.receive(Upload(data), "b"))
         except ValueError as wrong:
             raise BundleError(sentence(*wrong.args)) from None
     return read(data)

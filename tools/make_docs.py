@@ -219,7 +219,7 @@ def _resident():
 GROUPS = {
     "Resident": lambda name, text: name in _resident(),
     "At the root, never updated": lambda name, text: name in ("boot", "main", "trial", "recovery"),
-    "Updates": lambda name, text: name in ("ota", "update", "remote", "slots"),
+    "Updates": lambda name, text: name in ("ota", "unpack", "taking", "update", "remote", "slots"),
     "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
     "The portal and its steps, one at a time": lambda name, text: "portal" in text,
     "Loaded for one call": lambda name, text: True,
