@@ -99,8 +99,8 @@ class Runner:
     """One plug. `flash`: a directory with boot.py and main.py. `heap`: bytes, MicroPython only.
 
     state, reason, countdown: what the firmware's machine last showed; None before it did. fired:
-    where in its table the row stands that fired last, 0 for none, if `row_name` says what the
-    machine calls that. passed: (ms, state) of every state it has kept in the RTC memory.
+    where in its table the row stands that fired last, 0 for none and until `watch_rows`. passed:
+    (ms, state) of every state it has kept in the RTC memory.
     """
 
     def __init__(self, flash, runtime="auto", heap=38 * 1024):
@@ -189,6 +189,11 @@ class Runner:
             self._again()
         else:
             self._signal()
+
+    def watch_rows(self, name):
+        """From now on `fired` is told; `name` is what the machine calls it."""
+        self.row_name = name
+        self._say(f"f {name}")
 
     def measure(self):
         """Start to look for the longest stall anew."""

@@ -75,7 +75,7 @@ class World:
         self.boot_s = 10.0  # the Pi's
         self.pi = self.broker = self.runner = self.phone = None
         self.row_places = {}  # where a row of the state table begins: its number in rows.rows()
-        self._resolver = self._nobody = self._temporary = None
+        self._resolver = self._nobody = self._temporary = self._learning = None
 
     async def start(self):
         """Start everything. OSError when a port is taken, flash.FlashError, ValueError."""
@@ -93,9 +93,8 @@ class World:
             folder = self._temporary = tempfile.mkdtemp(prefix="octoplugout-flash-")
         folder = Path(folder)
         self.runner = Runner(folder, options.runtime, options.heap)
-        if self._filled_here(folder):
-            self.runner.row_name, self.row_places = rows.told_by(self.runner.runtime)
         self.phone = Phone(self.runner)
+        ours = self._filled_here(folder)
         await asyncio.to_thread(self._fill, folder)
         chip = self.runner.chip
         chip.wifi.join_ms = 300 / options.speed
@@ -108,7 +107,14 @@ class World:
         if self.pi is not None:
             self.pi.follow(chip)
         await self.runner.start()
+        if ours:
+            self._learning = asyncio.create_task(self._learn())
         await self._ready()
+
+    async def _learn(self):
+        # Not while the firmware is built: ast bears no two threads.
+        name, self.row_places = await asyncio.to_thread(rows.told_by, self.runner.runtime)
+        self.runner.watch_rows(name)
 
     def _filled_here(self, folder):
         # Else it is somebody's own, built who knows when.
@@ -223,6 +229,8 @@ class World:
             await asyncio.sleep(0.02)
 
     async def stop(self):
+        if self._learning is not None:
+            await asyncio.gather(self._learning, return_exceptions=True)
         if self.runner is not None:
             await self.runner.stop()
         if self.pi is not None:

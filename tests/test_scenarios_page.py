@@ -147,7 +147,9 @@ async def test_micropython_tells_the_row_that_fired(micropython):
     await world.start()
     try:
         await until(lambda: world.runner.state == "Waiting_for_print_activity_connected", 30)
-        row = rows.rows()[Server(world).snapshot()["fired"]]
+        server = Server(world)
+        await until(lambda: server.snapshot()["fired"] is not None)
+        row = rows.rows()[server.snapshot()["fired"]]
         assert (row["from"], row["to"]) == ("Waiting", "Connected")
         assert row["when"] == "OctoPrint answers"
     finally:
