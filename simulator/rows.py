@@ -69,7 +69,10 @@ def _word(guard):
 
 
 def _when(guards):
-    first = " or ".join(_word(part) for part in guards[0].split("|"))
+    events = guards[0].split("|")
+    if "LONG" in events and "INSIST" in events:
+        events.remove("INSIST")  # is a LONG, too
+    first = " or ".join(_word(event) for event in events)
     return ", and ".join([first, *(_word(guard) for guard in guards[1:])])
 
 
@@ -89,25 +92,33 @@ def states():
     ]
 
 
-def rows():
+def on_state(initial_state):
+    """The state that a plug with this setting goes to when it is switched on."""
+    waits = initial_state in ("Waiting_for_print_activity", "last")
+    return "Waiting" if waits else "Switched_ON"
+
+
+def rows(switched_on="Waiting"):
     """[{"from", "to", "aims", "events", "when", "only_if", "also"}] in the table's order.
 
     `from` is a state's short name or "any on-state", `aims` the states it may lead to: none where
     that depends on what is remembered. `events`: the table's own words for what happens, `when`
     the whole row in words, `only_if` the part after the event, `also` what else is done.
+    switched_on: what on_state() says of this plug.
     """
     tools = _states()
     found = []
     for block, guards, target, more in tools.rows(tools.firmware()):
         to = "the same state" if target == "stay" else target
-        to = to.replace("remembered/", "what is remembered, else ")
-        to = to.replace("on_state", "what initial_state says")
+        to = to.replace("remembered/", "what is remembered, else ").replace(
+            "on_state", switched_on
+        )
         word = more.split(" ")[0]
         found.append(
             {
                 "from": block,
                 "to": "what is remembered" if target == "remembered" else to,
-                "aims": [] if target == "stay" else tools.aims(target),
+                "aims": tools.aims(target.replace("on_state", switched_on)),
                 "events": guards[0].split("|"),
                 "when": _when(guards),
                 "only_if": " and ".join(_word(guard) for guard in guards[1:]),

@@ -66,7 +66,7 @@ class Show:
         return web.json_response(
             {
                 "states": rows.states(),
-                "rows": rows.rows(),
+                "rows": rows.rows(rows.on_state(self._setting("initial_state"))),
                 "button": {
                     "long_ms": self._setting("long_press_ms"),
                     "portal_ms": self._setting("portal_press_ms"),
@@ -82,6 +82,8 @@ class Show:
                     "why_not": getattr(world, "fixed", "there is nothing to begin anew"),
                 },
                 "root": root(world),
+                "pi": world.pi is not None,
+                "broker": world.broker is not None,
                 "stories": [_about(story) for story in scenarios.ALL] if not why_not else [],
                 "why_not": why_not,
                 "story": self.story,

@@ -147,15 +147,17 @@ export class Chart {
 
   tell(begin, now, width) {
     const last = this.samples[this.samples.length - 1]
-    let at = now, text = ""
+    let at = now
+    const parts = []
     if (this.pointer > LEFT) at = begin + (this.pointer - LEFT) / (width - LEFT) * (now - begin)
     const s = this.samples.findLast(s => s[0] <= at) ?? (this.pointer ? null : last)
     const state = this.states.findLast(s => s[0] <= at), relay = this.relay.findLast(r => r[0] <= at)
-    if (this.pointer > LEFT) text = `${((now - at) / 1000).toFixed(0)} s ago: `
-    if (s) text += `nozzle ${s[1].toFixed(0)} °C, bed ${s[2].toFixed(0)} °C` + (s[4] == null ? "" : `, job ${s[4].toFixed(0)} %`)
-    if (state) text += `${s ? ", " : ""}${this.alias(state[1])}`
-    text += `, relay ${relay?.[1] ? "on" : "off"}`
-    this.read.textContent = text
+    if (s) parts.push(`nozzle ${s[1].toFixed(0)} °C`, `bed ${s[2].toFixed(0)} °C`)
+    if (s?.[4] != null) parts.push(`job ${s[4].toFixed(0)} %`)
+    if (state) parts.push(this.alias(state[1]))
+    parts.push(`relay ${relay?.[1] ? "on" : "off"}`)
+    const when = this.pointer > LEFT ? `${((now - at) / 1000).toFixed(0)} s ago: ` : ""
+    this.read.textContent = when + parts.join(", ")
   }
 }
 

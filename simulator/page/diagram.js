@@ -44,7 +44,7 @@ export class Diagram {
     const from = row => row.from == "any on-state" ? [] : [row.from]
     for (const row of rows)
       for (const start of from(row))
-        for (const end of row.aims.length ? row.aims : row.to.includes("initial_state") ? ["Waiting"] : [])
+        for (const end of row.aims)
           if (start != end) this.ways.set(start + " " + end, [start, end])
     this.plan = null
     this.draw()

@@ -54,6 +54,9 @@ async function learn() {
   at("opens").textContent = open_ms / 1000
   diagram.table(said.states, said.rows)
   chart.limits = said.settings
+  for (const id of ["printers", "pis", "cable", "slow"]) at(id).hidden = !said.pi
+  for (const id of ["mqtts", "brokers", "brokerup"]) at(id).hidden = !said.broker
+  at("leaves").textContent = said.pi && said.broker ? "Nothing leaves this PC." : "It talks to what --octoprint and --mqtt name."
   stories.table(said)
   speeds(said.speed)
   show(plug)
@@ -157,7 +160,7 @@ function show(p) {
   }
   list(at("net"), [
     ["WiFi", p.wifi.up ? p.wifi.status == 5 ? "joined" : p.wifi.access_point ? "the plug's own access point" : "not joined" : "gone"],
-    ["MQTT", online],
+    ["MQTT", about.broker ? online : "see the real broker"],
   ])
   inside(p)
   portal()
@@ -274,11 +277,9 @@ at("mqttmode").addEventListener("change", async () => {
   if (said) broker(said.mode)
 })
 
-async function modes(select, parts) {
+async function modes(select) {
   const said = await get(select.dataset.path)
-  if (!said) return parts.forEach(id => at(id).hidden = true)
   select.replaceChildren(...Object.entries(said.known_modes).map(([name, meaning]) => new Option(`${name}: ${meaning}`, name, false, name == said.mode)))
-  if (said.log && select.id == "mqttmode") said.log.slice(-MESSAGES).forEach(message)
   return said
 }
 
@@ -394,5 +395,10 @@ events.onopen = () => {
 
 await learn()
 await past()
-modes(at("mode"), ["printers", "pis"])
-modes(at("mqttmode"), ["mqtts", "brokers", "brokerup"]).then(said => said && broker(said.mode))
+if (about.pi) modes(at("mode"))
+if (about.broker) {
+  const said = await modes(at("mqttmode"))
+  at("messages").replaceChildren() // the log has those that came meanwhile, too
+  said.log.slice(-MESSAGES).forEach(message)
+  broker(said.mode)
+}
