@@ -264,6 +264,10 @@ class Portal:
         """Whatever is sent or read has to come to its end within so many ms."""
         self._end = ticks_add(ticks_ms(), ms)
 
+    async def turn(self):
+        """Let others run."""
+        await sleep_ms(0)
+
     async def read_on(self):
         """Read on: what came is added to `rest`; how many bytes, 0 at the end."""
         n = await self.wire.readinto(self._view, ticks_diff(self._end, ticks_ms()))

@@ -56,7 +56,7 @@ async def unpack(p, other):
     try:
         with open("bundle", "rb") as file:
             _see_room(p, other, file)
-            _clear(other)
+            await _clear(p, other)
             for row in _rows(file):
                 await _take_file(p, other.encode() + b"/", row)
         p.sum = hexlify(p.whole.digest())
@@ -122,13 +122,15 @@ def _files(folder):
         pass
 
 
-def _clear(other):
+async def _clear(p, other):
+    # Each takes its time in the flash: the button is looked at in between, the watchdog fed.
     for name in (b"/seq", b"/seq-new"):
         try:
             os.remove(other.encode() + name)
         except OSError:
             pass
     for path in _files(other.encode()):
+        await p.turn()
         try:
             os.remove(path)
         except OSError:

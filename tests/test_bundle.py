@@ -115,6 +115,8 @@ class Upload:
         self.rest, self.data, self.length, self.got = b"", memoryview(data), len(data), 0
     def ends(self, ms):
         pass
+    async def turn(self):
+        pass
     async def read_on(self):
         part = bytes(self.data[:128])
         self.data = self.data[128:]

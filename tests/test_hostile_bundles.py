@@ -119,6 +119,21 @@ def test_the_other_slot_need_not_be_there(plug):
     assert (plug / "b/seq-new").exists()
 
 
+def test_others_run_before_each_file_that_goes(plug):
+    """Removing one takes its time in the flash; the watchdog bites after 1.6 s."""
+    left = []
+
+    class Turning(Upload):
+        async def turn(self):
+            left.append(len(kept(plug, ("a/", "config", "slot", "bundle"))))
+
+    for n in range(5):
+        (plug / f"b/more{n}.mpy").write_text("old")
+    upload = Turning(pack(FILES, SEQUENCE))
+    asyncio.run(unpack.receive(upload, "b"))
+    assert {7, 6, 5, 4, 3, 2, 1} <= set(left)
+
+
 # --- the header: found wrong before anything changes ---------------------------------------------
 
 
@@ -355,6 +370,8 @@ class Upload:
     def __init__(self, data, length):
         self.rest, self.data, self.length, self.got = b"", data, length, 0
     def ends(self, ms):
+        pass
+    async def turn(self):
         pass
     async def read_on(self):
         self.rest += self.data[:128]

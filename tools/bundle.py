@@ -134,6 +134,9 @@ class Upload:
     def ends(self, ms):
         assert ms > 0
 
+    async def turn(self):
+        pass
+
     async def read_on(self):
         piece, self._data = self._data[: self._piece], self._data[self._piece :]
         self.rest += bytes(piece)
