@@ -60,6 +60,9 @@ class Upload:
     def ends(self, ms):
         pass
 
+    async def turn(self):
+        pass
+
     async def read_on(self):
         piece = self.file.read(512)
         self.rest += piece
@@ -116,7 +119,7 @@ def update(bundle):
     """All that happens from the first byte on until the new version is confirmed."""
     import slots
     import trial
-    from ota import receive
+    from unpack import receive
 
     visit = Upload(bundle)
     sys.path.insert(0, "a")

@@ -115,7 +115,11 @@ def on_plug(plug):
 def firmware_on(plug):
     """Of these what is ours: not the settings and notes that the firmware makes for itself."""
     there = on_plug(plug)
-    return {name: there[name] for name in there if re.match(r"a/|boot|main|trial|recovery|.*\.new", name)}
+    return {
+        name: there[name]
+        for name in there
+        if re.match(r"a/|boot|main|trial|recovery|.*\.new", name)
+    }
 
 
 def built(files):
@@ -544,7 +548,7 @@ def test_a_new_file_takes_the_old_ones_place_whole_and_main_py_comes_last():
         "exec folder('a')",
         "fs cp -f W :a/portal.pack.new",
         "exec check('a/portal.pack.new', '1'); turn('a/portal.pack')",
-        "exec remove('slot')",
+        "exec remove('slot'); remove('slot.why')",
         "fs cp -f M :main.py.new",
         "exec check('main.py.new', '3'); turn('main.py')",
         "exec remove('main.off')",

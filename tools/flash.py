@@ -209,7 +209,7 @@ def _plan(files, sums, changed, old):
             continue
         yield ["fs", "cp", "-f", files[name], f":{name}.new"]
         yield ["exec", f"check({name + '.new'!r}, {sums[name]!r}); turn({name!r})"]
-    yield ["exec", "remove('slot')"]  # slot a is the one that was written
+    yield ["exec", "remove('slot'); remove('slot.why')"]  # slot a it is
     if "main.py" in changed:
         yield ["fs", "cp", "-f", files["main.py"], ":main.py.new"]
         yield ["exec", f"check('main.py.new', {sums['main.py']!r}); turn('main.py')"]
