@@ -158,6 +158,7 @@ export class Chart {
     parts.push(`relay ${relay?.[1] ? "on" : "off"}`)
     const when = this.pointer > LEFT ? `${((now - at) / 1000).toFixed(0)} s ago: ` : ""
     this.read.textContent = when + parts.join(", ")
+    this.canvas.setAttribute("aria-label", "Temperatures, job, states and relay over time. " + this.read.textContent)
   }
 }
 

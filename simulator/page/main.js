@@ -388,9 +388,11 @@ on("pin", pin => {
   }
 })
 events.onerror = () => at("wrong").textContent = "The simulator has ended."
+let opened = 0
 events.onopen = () => {
   at("wrong").textContent = ""
   lights.forget()
+  if (opened++) learn().then(past) // it may be another one
 }
 
 await learn()

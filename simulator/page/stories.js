@@ -37,7 +37,7 @@ export class Stories {
 
   async play(name) {
     this.open(name)
-    at("steps").focus({preventScroll: true})
+    at("storytitle").focus({preventScroll: true})
     await this.post("/api/play", {scenario: name})
   }
 
