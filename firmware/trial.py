@@ -75,7 +75,12 @@ def _write(name, text):
 
 
 def _is_whole(letter):
-    # An update begins by taking away what is needed to start, and ends by adding `seq`.
+    # An update begins by adding `seq-new`, and takes it away once it is whole and allowed.
+    try:
+        os.stat(letter + "/seq-new")
+        return False
+    except OSError:
+        pass
     for name in "/plug.mpy", "/plug.py":
         try:
             os.stat(letter + name)

@@ -1,8 +1,8 @@
 """Streams a bundle's files into the other slot, once ota.py has found its header right. A step.
 
-From the first file on that slot is not whole: `seq`, which says that one is, is removed first, and
-what comes as such is kept aside until the update is allowed (update.py). The running slot, /slot
-and the settings stay as they are, whatever comes or does not come.
+From its first step on that slot is not whole: the file `seq-new` says so. It becomes `seq` when
+all has come and the update is allowed (update.py). The running slot, /slot and the settings stay
+as they are, whatever comes or does not come.
 """
 
 import os
@@ -124,18 +124,17 @@ def _files(folder):
 
 async def _clear(p, other):
     # Each takes its time in the flash: the button is looked at in between, the watchdog fed.
-    for name in (b"/seq", b"/seq-new"):
-        try:
-            os.remove(other.encode() + name)
-        except OSError:
-            pass
-    for path in _files(other.encode()):
+    other = other.encode()
+    _folder(other)
+    with open(other + b"/seq-new", "wb"):
+        pass  # from now on it is not whole
+    for path in _files(other):
         await p.turn()
         try:
-            os.remove(path)
+            if path[-4:] != b"-new":
+                os.remove(path)
         except OSError:
             os.rmdir(path)
-    _folder(other)
 
 
 def _folder(path):
@@ -151,7 +150,7 @@ async def _take_file(p, path, row):
     at = name.find(b"/")
     if at > 0:
         _folder(path + name[:at])
-    aside = b"-new" if name == b"seq" else b""  # so that it is no name of a bundle's file
+    aside = b"-new" if name == b"seq" else b""  # as long as it is not allowed
     left = int.from_bytes(row[24:28], "big")
     digest = sha256()
     with open(path + name + aside, "wb") as file:

@@ -12,6 +12,7 @@ import pytest
 import flash as flash_tool
 import plug_ota
 import portal_tools
+import trial
 import updates
 import visitor
 from bundle import pack
@@ -101,6 +102,7 @@ async def test_without_a_press_nothing_comes_of_it(tmp_path):
         await house.pause(61)
         page = await browser.get("/update")
         assert "Nobody pressed" in page.text and "refresh" not in page.head
+        assert not trial._is_whole("b"), "nothing ever starts what nobody allowed"
         assert kept(tmp_path)["slot"] == b"a" and "b/seq" not in kept(tmp_path)
         await house.short()
         assert house.state == "Switched_ON", "now it is a press like any other"
