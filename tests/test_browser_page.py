@@ -619,6 +619,11 @@ async def test_only_files_of_the_page_are_served(sim):
         ("speed", {"speed": 0}, "speed"),
         ("speed", {"speed": "fast"}, "speed"),
         ("speed", {}, "speed"),
+        ("printer", {"do": "heat"}, "tool_c"),
+        ("printer", {"do": "heat", "tool_c": 500}, "tool_c"),
+        ("printer", {"do": "heat", "tool_c": 50, "bed_c": 50}, "tool_c"),
+        ("printer", {"do": "finish"}, "do"),
+        ("pi", {"do": "stop"}, "do"),
     ],
 )
 async def test_wrong_wishes_are_named_and_change_nothing(sim, path, data, field):
