@@ -34,6 +34,7 @@ async def run(p):
     p.plug.machine.frozen = _RECEIVING
     p.outcome = ()
     await guarded(p, judge(p))
+    sys.modules.pop("taking", None)
     return p.go_to(p.path) if p.outcome else "unpack"
 
 

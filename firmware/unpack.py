@@ -31,6 +31,7 @@ async def run(p):
     other = slots.other()
     del sys.modules["slots"], slots
     await guarded(p, unpack(p, other))
+    sys.modules.pop("taking", None)
     if not p.outcome:
         if p.older or not p.inner:
             p.plug.machine.frozen = _OFFERED
