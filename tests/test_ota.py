@@ -250,6 +250,31 @@ async def test_one_that_trickles_in_is_not_waited_for_for_ever(tmp_path):
 
 
 @virtual
+async def test_while_it_still_comes_a_press_is_one_like_any_other(tmp_path):
+    lay(tmp_path)
+    async with opened(tmp_path) as (house, browser):
+        token = (await browser.get("/update")).fields["t"]
+        body = form(NEWER, token)
+        head = (
+            f"POST /update HTTP/1.1\r\nHost: {browser.host}\r\nCookie: {browser.cookie}\r\n"
+            f"Content-Type: multipart/form-data; boundary={EDGE}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        ).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", chip.ports["tcp", 80])
+        writer.write(head + body[:3000])
+        await house.pause(1)
+        assert house.plug.blinks == (250, 250) and house.reason == "an update comes in"
+        await house.short()
+        assert house.state == "Switched_ON"
+        writer.write(body[3000:])
+        assert (await reader.read())[:12] == b"HTTP/1.1 303"
+        writer.close()
+        page = await browser.get("/update")
+        assert "Press the plug's button" in page.text, "that press was before it could be meant"
+        assert kept(tmp_path)["slot"] == b"a" and not house.moves
+
+
+@virtual
 async def test_token_and_log_in_are_asked_for(tmp_path):
     lay(tmp_path)
     async with opened(tmp_path) as (_, browser):
