@@ -383,7 +383,7 @@ async def test_with_both_slots_bad_a_bundle_and_the_button_bring_the_plug_back(
         assert "Not taken: damaged" in await ask(runner, upload(torn))
         assert runner.state is None
         answer = asyncio.create_task(ask(runner, upload(data)))
-        while not (folder / "a/seq-new").exists():
+        while not (folder / "a/seq-new").exists() or not (folder / "a/seq-new").stat().st_size:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
         assert (folder / "b/plug.mpy").read_bytes() == b"M\x05"
