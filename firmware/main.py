@@ -47,22 +47,19 @@ def forever():
                         sys.path.insert(0, "a")
                         before = set(sys.modules)
                     began = time.ticks_ms()
+                    name = "plug"
                     try:
                         import trial
 
-                        sys.path[0] = trial.slot(first, error, fails)
+                        sys.path[0], name = trial.find(first, error, fails)
                     except Exception as wrong:  # then the slot that ran before
                         sys.print_exception(wrong)
                     trial = sys.modules.pop("trial", None)
                     trial = None
-                    if sys.path[0]:
-                        import plug
-                    else:
-                        import recovery as plug
-
+                    module = __import__(name)
                     sweep(5)
                     given, left = left, ()
-                    left = plug.run(first, *given)
+                    left = module.run(first, *given)
                     error = None
                     fails = 0
                 except BaseException as wrong:
@@ -74,7 +71,7 @@ def forever():
                     fails = 1 if late else fails + 1
                     time.sleep_ms(500)
                 first = False
-                plug = None
+                module = None
                 for name in set(sys.modules) - set(before or sys.modules):
                     del sys.modules[name]
                 gc.collect()

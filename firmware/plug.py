@@ -232,7 +232,7 @@ class Plug:
                 closing.run(self)
             except MemoryError:
                 raise SystemExit  # half done, so whatever the state
-            del sys.modules["closing"]
+            sys.modules.pop("closing", None)  # with which it may have let go of itself
         tasks = self.tasks
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():  # type: ignore

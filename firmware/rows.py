@@ -20,9 +20,9 @@ def _step(module, name, *given):
         for part in "configfile figures refusal schema sheet texts".split():
             sys.modules.pop(part, None)
         gc.collect()
-        fed = getattr(sys.modules.get("plug"), "watchdog", None)
-        if fed:  # all steps together take longer than it waits
-            fed()
+        plug = sys.modules.get("plug")
+        if plug and plug.watchdog:  # all steps together take longer than it waits
+            plug.watchdog()
 
 
 async def run(p):

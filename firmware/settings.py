@@ -110,6 +110,6 @@ def _step(module, name, *given):
         for part in _PARTS.split(" "):
             sys.modules.pop(part, None)
         gc.collect()
-        fed = getattr(sys.modules.get("plug"), "watchdog", None)
-        if fed:  # all steps together take longer than it waits
-            fed()
+        plug = sys.modules.get("plug")
+        if plug and plug.watchdog:  # all steps together take longer than it waits
+            plug.watchdog()

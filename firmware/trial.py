@@ -13,8 +13,8 @@ _FEW = const(3)  # starts that fail in a row, then the other slot is tried; afte
 _MANY = const(6)  # … recovery.py
 
 
-def slot(first, error, fails):
-    """The letter of the slot to be started, "" for recovery.py.
+def find(first, error, fails):
+    """(folder, module) to be started: the letter of a slot and "plug", or "" and "recovery".
 
     first: the chip has just started. error: what ended the run before, or None. fails: how many
     runs in a row ended so, and soon.
@@ -38,21 +38,21 @@ def slot(first, error, fails):
             from machine import WDT
 
             WDT()  # bites if the slot does not feed it, from the first line on
-            return here
+            return here, "plug"
         if _is_whole(other):
             # Without a reset of the chip in between the watchdog runs on, and wants to be fed.
             _write("slot", other if first else other + "!")
             why = "slot %s given up: %s" % (here, why or "the flash cannot be written")
             _write("slot.why", why)
             print(why)
-            return other
+            return other, "plug"
     elif first and text[1:2] == "!":
         _write("slot", here)
     if fails >= _MANY:
-        return ""
+        return "", "recovery"
     if (fails >= _FEW or not _is_whole(here)) and _is_whole(other):
-        return other
-    return here
+        return other, "plug"
+    return here, "plug"
 
 
 def _read():

@@ -131,12 +131,12 @@ def update(bundle):
     slots.activate("b")
     steps = ["updated"]
     for first in True, False:
-        steps.append(trial.slot(first, None, 0))
+        steps.append(trial.find(first, None, 0)[0])
     slots.prove(True, 1)
     steps.append(text("slot"))
     slots.activate("b")
-    steps.append(trial.slot(False, None, 0))
-    steps.append(trial.slot(False, ValueError("bad"), 1))  # and given up
+    steps.append(trial.find(False, None, 0)[0])
+    steps.append(trial.find(False, ValueError("bad"), 1)[0])  # and given up
     steps.append(text("slot"))
     sys.path.pop(0)
     return steps
@@ -173,7 +173,7 @@ def main(files, bundle):
             if n < len(journal):
                 flash.do(journal[n], part)
             mounted(flash, "/cut")
-            letter = trial.slot(True, None, 0)
+            letter = trial.find(True, None, 0)[0]
             if sums(letter) != (old if letter == "a" else new):
                 raise ValueError("cut %d + %.1f: slot %s is not whole" % (n, part, letter))
             if text("config.json") != settings:

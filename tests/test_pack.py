@@ -68,6 +68,14 @@ def test_what_moved_in_with_others_is_found_and_let_go_there():
     assert {"closing", "run"} <= vars(run(merged["opening"])).keys()
 
 
+def test_what_lets_go_of_itself_is_not_let_go_again():
+    """closing.py clears what the portal had, opening among it, and lives in one module with it."""
+    texts = build.texts()
+    assert "closing" in merge.WHOLES["opening"] and "opening portal" in texts["opening"]
+    after = texts["plug"].split("closing.closing(self)")[1].split("def ")[0]
+    assert "sys.modules.pop('opening', None)" in after and "del sys.modules" not in after
+
+
 def test_a_part_that_would_hide_what_is_built_in_from_another_is_refused():
     radio = '"""R."""\ndef open():\n    return 1\n'
     with pytest.raises(ValueError, match="opening means another open than that of radio"):
@@ -149,6 +157,12 @@ def test_entries_hide_nothing_that_is_built_in():
         tree = ast.parse(pack.entry((build.FIRMWARE / name).read_text(encoding="utf-8")))
         stored = {node.id for node in ast.walk(tree) if pack._is_stored(node)}
         assert stored and not stored & set(dir(builtins))
+
+
+def test_main_speaks_of_the_plug_by_its_name():
+    """Without trial.py it says itself what is to be started."""
+    packed = pack.entry((build.FIRMWARE / "main.py").read_text(encoding="utf-8"))
+    assert "'plug'" in packed and "import trial" in packed
 
 
 def test_a_word_of_the_rom_is_listed_once():

@@ -77,7 +77,7 @@ def test_which_slot_is_started(root, case):
     whole(there)
     if said is not None:
         Path("slot").write_text(said, encoding="latin1")
-    assert trial.slot(first, error, fails) == letter
+    assert trial.find(first, error, fails) == (letter, "plug" if letter else "recovery")
     assert (after is None and line() is None) or Path("slot").read_text("latin1") == after
     assert not Path("slot.new").exists()
 
@@ -85,7 +85,7 @@ def test_which_slot_is_started(root, case):
 def test_why_a_slot_was_given_up_is_kept(root, capsys):
     whole("ab")
     Path("slot").write_text("b? 2")
-    trial.slot(False, FAULT, 1)
+    trial.find(False, FAULT, 1)
     why = "slot b given up: ImportError(\"no module named 'x'\")"
     assert Path("slot.why").read_text() == why
     assert why in capsys.readouterr().out
@@ -94,7 +94,7 @@ def test_why_a_slot_was_given_up_is_kept(root, capsys):
 def test_why_fits_on_a_page_however_long_it_is(root):
     whole("ab")
     Path("slot").write_text("b? 2")
-    trial.slot(False, ValueError("x" * 500), 1)
+    trial.find(False, ValueError("x" * 500), 1)
     assert len(Path("slot.why").read_text()) <= 128
 
 
@@ -102,7 +102,7 @@ def test_a_flash_that_takes_nothing_has_no_trial(root, monkeypatch):
     whole("ab")
     Path("slot").write_text("b? 3")
     Path("slot.new").mkdir()
-    assert trial.slot(True, None, 0) == "a"
+    assert trial.find(True, None, 0) == ("a", "plug")
 
 
 def test_a_trial_is_watched_from_before_its_first_line(root):
@@ -110,7 +110,7 @@ def test_a_trial_is_watched_from_before_its_first_line(root):
     for text, watched in (("b", False), ("b!", False), ("b? 3", True)):
         chip.reset()
         Path("slot").write_text(text)
-        trial.slot(True, None, 0)
+        trial.find(True, None, 0)
         assert (chip.watchdog is not None) == watched, text
 
 
