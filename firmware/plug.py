@@ -127,6 +127,7 @@ class Plug:
             import intro
 
             self._intro = asyncio.create_task(intro.blink(board, _VERSION))
+            del intro  # or it would stay for as long as this runs
         self.slow = ticks_ms()
         while self.left is None:
             try:
@@ -384,8 +385,11 @@ class Plug:
     # ---- MQTT, WiFi, settings ----------------------------------------------------------------
 
     async def _serve(self):
-        while not self.mqtt or not self.board.wlan.isconnected():
+        # Connecting and looking up a name take heap: not both at once, and OctoPrint first.
+        first = self._hurry and self.machine.poll_ms
+        while first or not self.mqtt or not self.board.wlan.isconnected() or self._looks_up:
             await asyncio.sleep_ms(_WAIT_MS)
+            first = False
         await self.mqtt.run()
 
     def value(self, name):

@@ -1280,6 +1280,7 @@ async def test_a_dash_and_nothing_are_ignored(tmp_path, payload):
 async def test_of_several_commands_within_a_second_the_last_wins(tmp_path):
     async with House(tmp_path, booted=True, broker=True) as house:
         await connected(house)
+        await house.pause(3)  # until all has been told
         states = len(house.states)
         for payload in b"OFF", b"ON", b"PERMON":
             await house.broker.publish(house.topic("/switch"), payload)

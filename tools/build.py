@@ -38,7 +38,7 @@ ENTRY = ("boot.py", "main.py")
 ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
-LOOSE = "apply configfile figures info loading names odds opening portal saving schema"
+LOOSE = "intro apply configfile figures info loading names odds opening portal saving schema"
 LOOSE += " slots spare texts"
 
 
