@@ -74,6 +74,7 @@ def forever():
                 module = None
                 for name in set(sys.modules) - set(before or sys.modules):
                     del sys.modules[name]
+                max(0, 0, 0, 0, 0, 0, 0, 0)  # over what calls have left on this function's stack
                 gc.collect()
             break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
