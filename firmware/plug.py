@@ -66,7 +66,7 @@ class Plug:
         from statemachine import Machine
 
         self.started = now = ticks_ms()  # moves on a minute at a time
-        self.minutes = minutes
+        self.minutes = self.before = minutes
         self.board = board = Board()
         # A restart goes on from here, also where no name can be looked up: OctoPrint's address
         # stands behind the machine's words.
@@ -177,7 +177,8 @@ class Plug:
                 import slots
 
                 del sys.modules["slots"]
-                slots.prove(self.visit or self.board.wlan.isconnected(), self.minutes)
+                served = self.visit or self.board.wlan.isconnected()
+                slots.prove(served, self.minutes - self.before)
         if self._serial and ticks_diff(now, self.started) >= _SERIAL_MS:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
