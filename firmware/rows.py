@@ -5,9 +5,10 @@ in so many steps because each of them needs a good part of what the heap has lef
 leave the plug: an empty field keeps the old one, a box clears it.
 """
 
-import gc
 import sys
 from asyncio import sleep_ms
+
+from portal import sweep
 
 _PAGES = const(7)
 
@@ -19,7 +20,7 @@ def _step(module, name, *given):
     finally:
         for part in "configfile figures refusal schema sheet texts".split():
             sys.modules.pop(part, None)
-        gc.collect()
+        sweep()
         plug = sys.modules.get("plug")
         if plug and plug.watchdog:  # all steps together take longer than it waits
             plug.watchdog()
@@ -36,10 +37,8 @@ async def run(p):
     await sleep_ms(0)
     found, _ = _step("configfile", "read", "config.json", keys)
     await sleep_ms(0)
-    found = _step("schema", "used", keys, found or {})
-    await sleep_ms(0)
-    table = _step("schema", "table")
-    p.rows = _step("sheet", "filled", table, p.number, found)
+    # as they are there: looking whether they are any good would take more room than there is
+    p.rows = _step("sheet", "filled", _step("schema", "table"), p.number, found or {})
     keys = found = None
     if p.method != b"POST":
         return "fields"

@@ -35,22 +35,27 @@ def filled(table, group, values):
     """Yield (row, value) of a page: True, False, or text as it would be typed.
 
     table: what schema.table() gave; schema itself need not be there any more, nor fit beside what
-    draws the page. values: {key: value in use}. A row is (key, kind, choices or None, unit, label,
-    help). Of a secret only whether there is one leaves this function.
+    draws the page. values: {key: value}, the table's default where there is none. A row is (key,
+    kind, choices or None, unit, label, help). Of a secret only whether there is one leaves this
+    function.
     """
     with table:
         for line in table:
             if line[:2] == "= ":
                 group -= 1
             elif "|" in line and group == -1:
-                key, kind, choices, _, _, unit, label, words = line.strip().split("|")
+                key, kind, choices, _, value, unit, label, words = line.strip().split("|")
                 kind = kind.split("*")[0]
-                value = values[key]
+                if kind == "list":
+                    value = value.split("/")
+                value = values.get(key, value)
                 if kind == "secret":
                     value = value != ""
-                elif kind == "list":
-                    value = "\n".join(value)
-                elif kind != "bool":
+                elif kind == "bool":
+                    value = value is True or value == "true"
+                elif kind == "list" and isinstance(value, list):
+                    value = "\n".join([str(line) for line in value])
+                else:
                     value = str(value)
                 choices = choices.split("/") if kind == "choice" else None
                 yield (key, kind, choices, unit, label, words), value

@@ -78,8 +78,9 @@ def prepare():
     for name, slot, of in ("2mb", "a", stock), ("rom", "inside", LOOSE.folder):
         delivery = DELIVERIES[name]
         shutil.copytree(of / "a", delivery.folder / slot)
-        for entry in build.ENTRY:
-            shutil.copy(stock / entry, delivery.folder)
+        for entry in stock.iterdir():
+            if entry.is_file():
+                shutil.copy(entry, delivery.folder)
         if name == "rom":
             _romfs(delivery.folder / slot, delivery.folder / "rom")
             shutil.rmtree(delivery.folder / slot)
