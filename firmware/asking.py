@@ -4,7 +4,6 @@ It is taken between requests, again and again, whichever page the phone's owner 
 """
 
 import sys
-from asyncio import sleep_ms
 
 _MISSES = const(5)
 
@@ -24,9 +23,7 @@ async def run(p):
         if p.given_key:
             import settings
 
-            wrong = {}
-            for _ in settings.save_slowly({"octoprint_api_key": p.given_key}, wrong, bag=s):
-                await sleep_ms(0)
+            wrong = settings.save({"octoprint_api_key": p.given_key}, bag=s)
             p.came_of = wrong.get("") or wrong.get("octoprint_api_key") or b""
             p.pending = b"" if wrong else b"got"  # tried as soon as somebody looks
             p.app_token = p.given_key = ""

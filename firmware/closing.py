@@ -1,7 +1,6 @@
-"""Closes the portal in the middle of things: poller and MQTT come back, the access point goes.
+"""Closes the portal, whatever ended it: poller and MQTT come back, the access point goes.
 
-For when the power is to be cut and the button must be listened to; else a restart in place does
-it. Everything heard before it was open is forgotten. Loaded for that and let go.
+Everything heard before it was open is forgotten. Loaded for that and let go.
 """
 
 import gc
@@ -10,7 +9,7 @@ from time import ticks_ms
 
 
 def run(plug):
-    """Have the plug watch OctoPrint again. MemoryError: there is no room for it."""
+    """Leave the plug as it was before opening.py."""
     for name in "opening portal captive settings keys names".split():
         sys.modules.pop(name, None)
     if not plug.joins:

@@ -1,8 +1,7 @@
-"""Opens the portal in a plug that has started for it, with the access point on the air if need be.
+"""Opens the portal: poller and MQTT make room, and the access point goes on the air if need be.
 
-Poller and MQTT are not loaded in this run: the heap holds either of them or the portal. Meanwhile
-the machine is frozen: nothing is being probed, so nothing follows from silence or time. Loaded for
-that and let go.
+The heap holds either of them, not both. Meanwhile the machine is frozen: nothing is being probed,
+so nothing follows from silence or time. Loaded for that and let go; closing.py is its other half.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import gc
 import os
 import sys
 
-_PARTS = "radio settings"
+_PARTS = "octoapi mqtt names radio settings"
 
 
 def _let_go():
@@ -21,6 +20,17 @@ def _let_go():
 
 async def run(plug, way):
     """Have plug.visit be the task that serves the portal. way: "lan", "ap" or "open"."""
+    plug.machine.frozen = True
+    for task in plug.tasks:
+        if task:
+            task.cancel()
+    while [1 for task in plug.tasks if task and not task.done()]:
+        await asyncio.sleep_ms(10)
+    task = None  # it still holds all that it worked with
+    talked = plug.mqtt and plug.mqtt.address
+    plug.octo = plug.mqtt = None
+    plug.tasks = [None, None]
+    _let_go()
     import settings
 
     password = settings.get("portal_password").encode()
@@ -37,13 +47,13 @@ async def run(plug, way):
         import radio
 
         plug.joins = False
-        if not plug.watchdog:  # which nobody would feed for two seconds
-            in_reach = radio.scan(plug.board.wlan)
-        radio.begin(b"" if way == "open" else password)
+        in_reach = radio.scan(plug.board.wlan)
+        radio.open(b"" if way == "open" else password)
         del radio
         _let_go()
     from portal import Portal
 
     gate = Portal(plug, way, open_ms, password)
     gate.in_reach = in_reach  # type: ignore
+    gate.talked = talked
     plug.visit = asyncio.create_task(gate.run())

@@ -37,39 +37,20 @@ def save(changes, path="config.json", bag=None):
     One wrong value and nothing is written. A file that cannot be written is told under "".
     bag: the Settings in use, which take the new values once they are written.
     """
-    wrong = {}
-    for _ in save_slowly(changes, wrong, path, bag):
-        pass
-    return wrong
-
-
-def save_slowly(changes, wrong, path="config.json", bag=None):
-    """A generator that does what save() does, with time for others between two steps. `wrong`, a
-    dict, gets what save() returns.
-    """
-    new, mistakes = _step("schema", "checked", changes)
-    wrong.update(mistakes)
-    yield
+    new, wrong = _step("schema", "checked", changes)
     partners = _step("odds", "partners", new)
-    yield
     found, problem = _step("configfile", "read", path, partners)
-    yield
     if found is None:
-        wrong[""] = problem
-        return
+        return {"": problem}
     broken = _broken(partners, found, new)
     for key in broken:
         if key in new:
             wrong[key] = broken[key]
-    yield
     if not wrong:
-        wrong.update(_step("saving", "copy", new, path))
-    yield
-    if not wrong:
-        wrong.update(_step("saving", "add", new, path))
-    yield
-    if bag and not wrong:
-        _step("loading", "take", bag, new)
+        wrong = _step("saving", "copy", new, path) or _step("saving", "add", new, path)
+        if bag and not wrong:
+            _step("loading", "take", bag, new)
+    return wrong
 
 
 def get(key, path="config.json"):
@@ -90,8 +71,7 @@ def page(group, path="config.json"):
     """What sheet.filled() yields for a page of the form, from 0, with the values in use."""
     keys = _step("sheet", "keys", group)
     found, _ = _step("configfile", "read", path, keys)
-    values = _step("schema", "used", keys, found or {})
-    return _step("sheet", "filled", _step("schema", "table"), group, values)
+    return _step("sheet", "filled", group, _step("schema", "used", keys, found or {}))
 
 
 def _broken(keys, found, new):
@@ -110,6 +90,3 @@ def _step(module, name, *given):
         for part in _PARTS.split(" "):
             sys.modules.pop(part, None)
         gc.collect()
-        plug = sys.modules.get("plug")
-        if plug and plug.watchdog:  # all steps together take longer than it waits
-            plug.watchdog()

@@ -4,7 +4,6 @@ What is wrong is said beside its field, with what was typed kept, by the page th
 """
 
 import sys
-from asyncio import sleep_ms
 
 
 async def run(p):
@@ -14,16 +13,14 @@ async def run(p):
     if typed:
         import settings
 
-        p.refusals = wrong = {}
-        for _ in settings.save_slowly(typed, wrong, bag=s):
-            await sleep_ms(0)
+        p.refusals = settings.save(typed, bag=s)
         del sys.modules["settings"], settings
     if p.refusals:
         p.method = b"GET"  # the form has been taken: what follows shows
         return "rows"
     if "portal_password" in typed:
         p.pass_word = typed["portal_password"].encode()
-    saved = tuple(typed) or None
+    saved = {key: getattr(s, key, None) for key in typed} or None
     if p.lan and ("hostname" in typed or "wifi_country" in typed):
         await p.begin_page(b"Saved")
         await p.send_part("fields", b"moved", s.hostname, p.plug.board.wlan.ifconfig()[0])

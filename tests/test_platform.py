@@ -63,23 +63,14 @@ ARROWS = {
     "octokey": set(),
     "trying": {"keys"},
     "asking": {"keys", "settings"},
-    # … for updates
-    "update": {"portal", "slots"},
-    "remote": {"settings"},
-    "ota": {"portal", "taking"},
-    "unpack": {"ota", "slots", "taking"},
-    "taking": set(),
-    "slots": set(),
-    "trial": set(),
-    "recovery": {"radio", "unpack"},
+    "ota": {"wire"},
     # builds and wires all of them; then what starts it
-    "plug": OURS - {"boot", "main", "trial", "recovery", "plug"},
-    "main": {"plug", "trial", "recovery"},
+    "plug": OURS - {"boot", "main", "plug"},
+    "main": {"plug", "ota"},
     "boot": set(),
 }
 # boot.py is there to drive the relay before anything else is loaded
 HARDWARE = {"board": PLATFORM, "boot": {"machine"}, "radio": {"network"}}
-HARDWARE |= {"slots": {"machine"}, "trial": {"machine"}, "recovery": {"machine"}}
 # What these rules may import at all, so that they run anywhere
 PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}}
 PURE |= {"figures": set(), "texts": set(), "refusal": set()}
@@ -89,7 +80,6 @@ EXCUSED = {
     "names": {"socket.getaddrinfo"},
     "wire": {"socket.getaddrinfo"},
     "portal": {"socket.getaddrinfo"},
-    "recovery": {"socket.getaddrinfo"},
 }
 
 

@@ -1,7 +1,4 @@
-"""machine.py that tells twenty times a second how the heap is, after a collection.
-
-The button is held down for as long as there is a file `hold`.
-"""
+"""machine.py that tells twenty times a second how the heap is, after a collection."""
 
 import gc
 import sys
@@ -13,7 +10,6 @@ _pins = bytearray(17)
 _kept = b""
 _due = ticks_ms()
 _count = 0
-_level = 1
 
 
 class Pin:
@@ -27,7 +23,7 @@ class Pin:
             _pins[n] = value
 
     def __call__(self, value=None):
-        global _due, _count, _level
+        global _due, _count
         if value is None:
             if self.n:
                 return _pins[self.n]
@@ -37,13 +33,8 @@ class Pin:
                 _count += 1
                 if _count % 100 == 0:
                     print("modules", *sys.modules)
-                try:
-                    open("hold").close()
-                    _level = 0
-                except OSError:
-                    _level = 1
                 _due = ticks_add(ticks_ms(), 50)
-            return _level
+            return 1
         _pins[self.n] = value
 
 
