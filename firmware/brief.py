@@ -1,7 +1,7 @@
 """Answers with no more than a status, in the words of pages/frame.html. A step of portal.py."""
 
 _GRACE_MS = const(400)
-_READS = const(32)
+_UPLOAD_MS = const(20000)  # for the rest of an upload: browsers look at the answer when all is out
 
 
 async def run(p):
@@ -21,8 +21,9 @@ async def run(p):
         await p.put(body)
     await p.flush()
     # Closing before all was read is a reset, and the browser might not see the answer.
-    p.ends(_GRACE_MS)
-    for _ in range(_READS):
+    left = p.length - p.got
+    p.ends(_UPLOAD_MS if left > 0 else _GRACE_MS)
+    for _ in range(32 + max(0, left) // 64):
         p.rest = b""
         if p.all_read or not await p.read_on():
             break

@@ -1,6 +1,7 @@
-"""Closes the portal, whatever ended it: poller and MQTT come back, the access point goes.
+"""Closes the portal in the middle of things: poller and MQTT come back, the access point goes.
 
-Everything heard before it was open is forgotten. Loaded for that and let go.
+For when the power is to be cut and the button must be listened to; else a restart in place does
+it. Everything heard before it was open is forgotten. Loaded for that and let go.
 """
 
 import gc
@@ -9,7 +10,7 @@ from time import ticks_ms
 
 
 def run(plug):
-    """Leave the plug as it was before opening.py."""
+    """Have the plug watch OctoPrint again. MemoryError: there is no room for it."""
     for name in "opening portal captive settings keys names".split():
         sys.modules.pop(name, None)
     if not plug.joins:

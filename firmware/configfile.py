@@ -47,15 +47,24 @@ def entries(path):
 
     OSError if there is no file, ValueError where it stops being a JSON object.
     """
-    buf = bytearray(64)
     entry = None  # what came of the entry so far and a brace before it; None outside of the braces
     depth = text = done = 0  # text: 1 between quotes, 2 after a backslash there
     with open(path, "rb") as file:
         while True:
-            n = file.readinto(buf)
-            if not n:
+            chunk = file.read(64)
+            if not chunk:
                 break
-            for byte in memoryview(buf)[:n]:
+            at = 0
+            while at < len(chunk):
+                if text == 1 and entry:  # as far as nothing happens
+                    ends = chunk.find(b'"', at), chunk.find(b"\\", at)
+                    to = min([end for end in ends if end >= 0] or [len(chunk)])
+                    entry.extend(chunk[at:to])
+                    at = to
+                    if at == len(chunk):
+                        break
+                byte = chunk[at]
+                at += 1
                 if text:
                     text = 1 if text == 2 else 2 if byte == 92 else int(byte != 34)
                 elif byte == 34:

@@ -10,7 +10,7 @@ async def run(p):
         await p.send_part("fields", b"wrong", wrong.get("", b"Nothing was saved: see below"))
     await p.send_part("fields", b"form", p.number)
     for row, value in p.rows:
-        key, kind, _, lowest, _, unit, label, words = row
+        key, kind, choices, unit, label, words = row
         if key in ("wifi_ssid", "wifi_password"):
             continue
         if kind != "secret":
@@ -30,7 +30,7 @@ async def run(p):
             part = b"number"
         await p.send_part("fields", part, key, label, value, b"true" if key in wrong else b"false")
         if kind == "choice":
-            for choice in lowest:
+            for choice in choices:
                 await p.send_part("fields", b"chosen" if choice == value else b"option", choice)
             await p.send_part("fields", b"choices")
         if part == b"kept" and key != "portal_password":

@@ -39,7 +39,7 @@ async def _do(p):
         p.used()
         p.set_cookie = b"Set-Cookie: s=" + p.token + b"; HttpOnly; SameSite=Strict\r\n"
         return p.go_to(b"/")
-    p.open = False
+    p.stays = False
     p.plug.again = p.path == b"/restart"
     await p.begin_page(b"Restarting" if p.plug.again else b"Closed")
     await p.send_part("front", b"bye", b"You can close this page.")

@@ -12,11 +12,13 @@ _LINE = const(256)
 _HEAD = const(1536)
 _FORM = const(2048)
 _FIELDS = const(40)
+_UPLOAD = const(0x60000)  # as large as the whole file system
+_UPLOADS = b" /update /ota "  # not forms that are held: their steps read on, and check the token
 
 _POINT = b"192.168.4.1"  # the access point's address, as the chip has it by itself
 _PAGES = (
     b" /=front /login=front /restart=front /exit=front /wifi=wifi /settings=rows"
-    b" /octoprint=octokey /info=report "
+    b" /octoprint=octokey /info=report /update=update /ota=remote "
 )
 _HEADERS = b"host origin cookie content-length content-type transfer-encoding"
 _DOMAINS = b" .local .lan .home .home.arpa .fritz.box "
@@ -48,17 +50,18 @@ async def run(p):
     if posted:
         if head.get(b"origin", b"http://" + host) != b"http://" + host:
             raise ValueError(403)
-        await _body(p, head)
-        p.all_read = True
+        upload = b" " + path + b" " in _UPLOADS
+        await _body(p, head, upload)
+        p.all_read = not upload
     at = _PAGES.find(b" " + path + b"=")
     if at < 0:
         raise ValueError(404)
     known = not p.lan
     for cookie in head.get(b"cookie", b"").split(b";"):
         known = known or is_same(cookie.strip(), b"s=" + p.token)
-    if not known and path != b"/login":
+    if not known and path not in (b"/login", b"/ota"):
         return p.go_to(b"/login")
-    if posted and known and not is_same(p.field(b"t"), p.token):
+    if posted and known and not upload and not is_same(p.field(b"t"), p.token):
         raise ValueError(403)
     if known:
         p.used()
@@ -112,14 +115,19 @@ def _ours(p, host):
     return host[: len(name)] == name and (not domain or b" " + domain + b" " in _DOMAINS)
 
 
-async def _body(p, head):
-    # The form as a list of b"name=value", still in the letters of an URL.
+async def _body(p, head, upload):
+    # The form as a list of b"name=value", still in the letters of an URL; of an upload its length.
     length = head.get(b"content-length", b"")
     if not length.isdigit() or b"transfer-encoding" in head:
         raise ValueError(411)
-    length = int(length) if len(length) < 5 else _FORM + 1
-    if length > _FORM:
+    length = int(length) if len(length) < 8 else _UPLOAD + 1
+    if length > (_UPLOAD if upload else _FORM):
         raise ValueError(413)
+    if upload:
+        p.length = length
+        p.got = 0
+        p.kind = head.get(b"content-type", b"")
+        return
     if head.get(b"content-type", b"")[:33] != b"application/x-www-form-urlencoded":
         raise ValueError(415)
     p.sent_form = form = []

@@ -46,7 +46,10 @@ async def run(p):
             import settings
 
             p.not_joined = b""
-            wrong = settings.save({"wifi_ssid": s.wifi_ssid, "wifi_password": s.wifi_password})
+            wrong = {}
+            new = {"wifi_ssid": s.wifi_ssid, "wifi_password": s.wifi_password}
+            for _ in settings.save_slowly(new, wrong):
+                await sleep_ms(0)
             joined = not wrong
             for key in wrong:
                 p.not_joined = wrong[key].encode()

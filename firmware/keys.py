@@ -1,7 +1,8 @@
 """Tries address and key of OctoPrint, and asks it for a key (application keys). Loaded for that.
 
 An answer is looked through for a few words as it streams by, 10 s and 8 KB of it at most; nothing
-else of it is held. What is wrong is told in the sentences of keys.txt: as OSError when nobody
+else of it is held. What is wrong is told in the sentences of
+pages/keys.txt: as OSError when nobody
 answered, which may be different in a moment, as ValueError when an answer said so.
 """
 
@@ -76,10 +77,11 @@ def _wrong(word, status=0, passing=False):
     # The words are bytes: short texts would stay in the heap, as names do.
     for folder in sys.path:
         try:
-            with open(folder + "/keys.txt", "rb") as file:
+            with open(folder + "/portal.pack", "rb") as file:
                 for line in file:
                     if line.startswith(word + b" "):
                         word = line[len(word) + 1 :].strip()
+                        break
         except OSError:
             pass
     word = str(word, "utf-8").replace("{status}", str(status))

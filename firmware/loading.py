@@ -86,4 +86,4 @@ def keep(bag, row, value, every):
             topics[key[6:]] = value
         bag.topics = topics or ()
     if row[5] or every:
-        setattr(bag, key, value)
+        setattr(bag, row[5] or key, value)

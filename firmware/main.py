@@ -4,6 +4,7 @@ On the ESP8266 a main.py that ends leaves the relay as it is and the button dead
 resetting the chip is worse. So nothing leaves this file: not an exception, not SystemExit, and a
 Ctrl-C only for somebody who goes on typing on the serial line in the first seconds: that is how
 mpremote gets in. The relay keeps its level meanwhile; the plug goes on from the RTC memory.
+Which slot is started is for trial.py to say; when neither starts, recovery.py runs instead.
 """
 
 import gc
@@ -11,6 +12,7 @@ import sys
 import time
 
 WINDOW_MS = 3000  # plug.py switches Ctrl-C off when this is over
+SOON_MS = 60000
 
 
 def typing(error):
@@ -25,14 +27,36 @@ def typing(error):
 
 def sweep(depth):
     # What a call leaves on the C stack counts as a reference as long as nobody writes over it, and
-    # importing the plug leaves the way to 2 KB that are used only once.
+    # importing the plug leaves the way to 2 KB that are used only once. Each call clears as much
+    # as its largest expression needs; what lies between two calls differs with who calls first.
+    if depth < 0:
+        max(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     if depth:
         sweep(depth - 1)
 
 
+def start(first, error, fails, given):
+    # One run. In a function of its own: what its calls leave on the stack goes with it. On that of
+    # forever(), which stays, it would count as references and keep a plug that is over.
+    name = "plug"
+    try:
+        import trial
+
+        sys.path[0], name = trial.find(first, error, fails)
+    except Exception as wrong:  # then the slot that ran before
+        sys.print_exception(wrong)
+    sys.modules.pop("trial", None)
+    trial = None
+    module = __import__(name)
+    sweep(5)
+    return module.run(first, *given)
+
+
 def forever():
     first = True
-    before = ()
+    before = left = ()  # modules that stay; what the run before leaves to the next
+    error = None  # what ended it
+    fails = 0  # how many ended so soon, in a row
     while True:
         try:
             while True:
@@ -40,28 +64,28 @@ def forever():
                     if not before:
                         # Small garbage is swept often; left to itself it would break up the heap.
                         gc.threshold(2048)
-                        path = "a"
-                        try:
-                            with open("slot") as file:
-                                path = "b" if file.read(1) == "b" else "a"
-                        except OSError:
-                            pass
-                        sys.path.insert(0, path)
+                        sys.path.insert(0, "a")
                         before = set(sys.modules)
-                    import plug
-
-                    sweep(5)
-                    plug.run(first)
-                except BaseException as error:
-                    if first and typing(error):
+                    began = time.ticks_ms()
+                    given, left = left, ()
+                    left = start(first, error, fails, given)
+                    error = None
+                    fails = 0
+                except BaseException as wrong:
+                    if first and typing(wrong):
                         break
-                    sys.print_exception(error)
+                    sys.print_exception(wrong)
+                    error = wrong
+                    late = time.ticks_diff(time.ticks_ms(), began) > SOON_MS
+                    fails = 1 if late else fails + 1
+                    time.sleep_ms(500)
                 first = False
-                plug = None
                 for name in set(sys.modules) - set(before or sys.modules):
                     del sys.modules[name]
-                gc.collect()
-                time.sleep_ms(500)
+                for depth in 8, 12:
+                    sweep(depth)
+                    any(map(sweep, (depth,)))
+                    gc.collect()
             break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
             first = False

@@ -49,8 +49,8 @@ class Mqtt:
 
     s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
     (see _TOPICS) -> text, or None if there is nothing to tell. command: is called with "ON" "OFF"
-    "PERMON" "FORCEOFF". connected: the broker has let us in. Whoever enters a state adds its name
-    to the tuple `news`, so that it is published however soon the next one follows.
+    "PERMON" "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state
+    adds its name to the tuple `news`, so that it is published however soon the next one follows.
     """
 
     connected = False
@@ -89,8 +89,9 @@ class Mqtt:
             packet = await self._packet()
             if len(packet) != 3 or packet[0] != 0x20 or packet[1] > 1 or packet[2]:
                 raise OSError("refused")
-            body = b"\0\1" + _text(self._topic("/switch")) + b"\1"
-            await wire.send(_frame(0x82, body), _ANSWER_MS)
+            for body in b"\0\1/switch", b"\0\2/update":
+                below = _text(self._topic(str(body[2:], "utf-8")))
+                await wire.send(_frame(0x82, body[:2] + below + b"\1"), _ANSWER_MS)
             self.address = address
             self.connected = True
             await self._serve()
@@ -134,6 +135,7 @@ class Mqtt:
         if kind == 0x90 and packet[-1] < 128 or kind == 0xD0:
             return  # subscribed; pong
         at = 3 + (packet[1] << 8 | packet[2]) if len(packet) > 2 else 999
+        update = bytes(packet[3:at]) == self._topic("/update").encode()
         if kind & 6:
             self.answer = _frame(0x40, packet[at : at + 2])
             at += 2
@@ -142,6 +144,10 @@ class Mqtt:
         text = bytes(packet[at:])
         word = text.strip().upper()
         if word in b"-":  # our own, or nothing
+            return
+        if update:
+            if not kind & 1:
+                self.command("UPDATE")
             return
         if self.since is None:
             self.since = ticks_ms()

@@ -11,7 +11,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 _EAGAIN = const(11)
 _ASK_MS = const(1000)  # UDP loses packets: ask again this often
 _STEP_MS = const(20)
-_LARGEST = const(240)  # of an answer beside the question; the rest is cut, the address is in front
+_LARGEST = const(200)  # of an answer beside the question; the rest is cut, the address is in front
 _HOPS = const(16)
 
 MDNS = ("224.0.0.251", 5353)  # RFC 6762

@@ -1,7 +1,8 @@
-"""Opens the portal: poller and MQTT make room, and the access point goes on the air if need be.
+"""Opens the portal in a plug that has started for it, with the access point on the air if need be.
 
-The heap holds either of them, not both. Meanwhile the machine is frozen: nothing is being probed,
-so nothing follows from silence or time. Loaded for that and let go; closing.py is its other half.
+Poller and MQTT are not loaded in this run: the heap holds either of them or the portal. Meanwhile
+the machine is frozen: nothing is being probed, so nothing follows from silence or time. Loaded for
+that and let go.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import gc
 import os
 import sys
 
-_PARTS = "octoapi mqtt names radio settings"
+_PARTS = "radio settings"
 
 
 def _let_go():
@@ -20,17 +21,6 @@ def _let_go():
 
 async def run(plug, way):
     """Have plug.visit be the task that serves the portal. way: "lan", "ap" or "open"."""
-    plug.machine.frozen = True
-    for task in plug.tasks:
-        if task:
-            task.cancel()
-    while [1 for task in plug.tasks if task and not task.done()]:
-        await asyncio.sleep_ms(10)
-    task = None  # it still holds all that it worked with
-    talked = plug.mqtt and plug.mqtt.address
-    plug.octo = plug.mqtt = None
-    plug.tasks = [None, None]
-    _let_go()
     import settings
 
     password = settings.get("portal_password").encode()
@@ -47,13 +37,15 @@ async def run(plug, way):
         import radio
 
         plug.joins = False
-        in_reach = radio.scan(plug.board.wlan)
-        radio.open(b"" if way == "open" else password)
+        if not plug.watchdog:  # which nobody would feed for two seconds
+            in_reach = radio.scan(plug.board.wlan)
+        radio.begin(b"" if way == "open" else password)
         del radio
         _let_go()
     from portal import Portal
 
     gate = Portal(plug, way, open_ms, password)
+    if sys.implementation.name == "micropython":
+        Portal.__init__ = None  # type: ignore  (called once)
     gate.in_reach = in_reach  # type: ignore
-    gate.talked = talked
     plug.visit = asyncio.create_task(gate.run())

@@ -26,20 +26,31 @@ _ASK_LONGEST_MS = const(300000)  # … up to this
 
 # While the power may be cut soon the poller never pauses and nothing is loaded from the flash.
 _CRITICAL = "Asking Countdown Going"
+_RECEIVING = const(2)  # Machine.frozen, when an update is on its way
+_OFFERED = const(3)  # and when a SHORT press would allow it
 _SETTLED = "Cooling Asking Countdown Going"  # here the address that last answered is used
 
 # The states that the printer's display tells of, as their texts stand in the setting `messages`.
 _TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 current = None  # the Plug that runs
+watchdog = None  # what feeds it; None when there is none. settings.py calls it, too
 
 
 class Plug:
-    """`first`: the first run since the chip started, not a restart in place."""
+    """`first`: the first run since the chip started, not a restart in place. What run() of the one
+    before returned: `way`, in which the portal is to be opened, "" for none; `minutes`, for how
+    long the plug has been up; `broker`, the address at which it was reached, or "".
+    """
 
     version = _VERSION
 
-    def __init__(self, first):
+    def __init__(self, first, way="", minutes=0, broker=""):
+        global watchdog
+        import slots
+
+        self.watchdog = watchdog = slots.watchdog(first)
+        del sys.modules["slots"], slots
         # Settings come before the rest is loaded: reading them takes room.
         import settings
         from board import Board, board_id
@@ -55,20 +66,27 @@ class Plug:
         from statemachine import Machine
 
         self.started = now = ticks_ms()  # moves on a minute at a time
-        self.minutes = 0
+        self.minutes = self.before = minutes
         self.board = board = Board()
+        # A restart goes on from here, also where no name can be looked up: OctoPrint's address
+        # stands behind the machine's words.
+        state, self.known = (board.saved + " @").split(" @")[:2]
         try:
-            self.machine = Machine(s, now, board.saved or None)
+            self.machine = Machine(s, now, state or None)
         except ValueError:
             self.machine = Machine(s, now)
         self.gestures = Gestures(s)
-        self.changes = None  # settings, checked and stored, to be used once nothing is at stake
-        self.octo = None  # it and mqtt: not while the portal is open
-        self.connect()
-        self.way = ""  # in which the portal is to be opened
+        self.changes = None  # keys of settings, stored, to be followed once nothing is at stake
+        self.octo = self.mqtt = None  # while the portal is open
+        self.broker = broker
+        self.way = way if s.wifi_ssid else "open"  # in which the portal is to be opened
+        self.machine.frozen = self.way != ""
+        if not self.way:
+            self.connect()
         self.visit = None  # the task that has the portal open
         self.joins = True  # the station is seen to
         self.again = False  # a restart in place is wanted, once nothing is at stake
+        self.left = None  # what this run leaves to the next, when it is to end
         self._serial = True
         self._looks_up = False  # a name
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
@@ -88,16 +106,19 @@ class Plug:
             from octoapi import OctoApi
 
             self.octo = OctoApi(self.s, self.resolve, self.board.wlan.isconnected)
+            self.octo.address = self.known
         self.mqtt = None
         if self.s.mqtt_host not in ("", "none"):
             from mqtt import Mqtt
 
             self.mqtt = Mqtt(self.s, self.resolve, self.value, self.post)
+            self.mqtt.address = self.broker
 
     # ---- the loop ----------------------------------------------------------------------------
 
     async def run(self):
-        """The loop: never ends by itself, and lets through only what is no Exception."""
+        """The loop. Lets through only what is no Exception, and ends only for a restart in place:
+        returns what the next Plug is to be given after `first`."""
         s = self.s
         board = self.board
         gestures = self.gestures
@@ -106,13 +127,16 @@ class Plug:
             import intro
 
             self._intro = asyncio.create_task(intro.blink(board, _VERSION))
+            del intro  # or it would stay for as long as this runs
         self.slow = ticks_ms()
-        while True:
+        while self.left is None:
             try:
                 now = ticks_ms()
                 gesture = gestures.sample(board.pressed(), now)
                 if gesture:
-                    if gesture[:4] != "HOLD":
+                    if gesture == "SHORT" and machine.frozen == _OFFERED:
+                        machine.frozen = _RECEIVING  # an update is allowed; that is all it does
+                    elif gesture[:4] != "HOLD":
                         self.post(gesture)
                     elif gesture == "HOLD" and s.wifi_ssid:
                         self.way = "lan" if board.wlan.isconnected() else "ap"
@@ -133,29 +157,45 @@ class Plug:
                 elif self._intro.done():
                     self._intro = None
                     sys.modules.pop("intro", None)
+                if self.watchdog:  # not after a round that failed
+                    self.watchdog()
             except Exception as error:  # above all MemoryError: the next round may have room
                 gc.collect()
                 sys.print_exception(error)
             await asyncio.sleep_ms(_TICK_MS)
+        for task in self.tasks:
+            if task:
+                task.cancel()
+        await asyncio.sleep_ms(_TICK_MS)
+        return self.left
 
     def _see_to_it(self, now):
         if ticks_diff(now, self.started) >= 60000:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
+            if self.watchdog and self.machine.alias not in _CRITICAL:
+                import slots
+
+                del sys.modules["slots"]
+                served = self.visit or self.board.wlan.isconnected()
+                slots.prove(served, self.minutes - self.before)
         if self._serial and ticks_diff(now, self.started) >= _SERIAL_MS:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
         critical = self.machine.alias in _CRITICAL
-        if self.again and not (critical or self.visit or self.gestures.held_ms):
-            raise SystemExit  # in place: main.py runs the plug anew
         if self.changes and not critical:
             import apply
 
             apply.changes(self)
             del sys.modules["apply"]
         self._guests(critical)
-        if not self.visit:
+        if (self.again or self.way) and not (critical or self.visit or self.gestures.held_ms):
+            # in place: main.py runs the plug anew
+            if self.mqtt:
+                self.broker = self.mqtt.address
+            self.left = self.way, self.minutes, self.broker
+        if not self.visit and self.octo:
             if not self.board.wlan.isconnected():
                 self.octo.since = None  # however short: the Pi may have lost it too
             elif self.octo.since is None:
@@ -164,11 +204,13 @@ class Plug:
             self.board.join(self.s, now)
 
     def _guests(self, critical):
-        # Poller and MQTT, or the portal: that is what the heap has room for.
-        if not self.s.wifi_ssid and not self.visit:
-            self.way = "open"
+        # Poller and MQTT, or the portal: the heap has room for one of them, and the portal only
+        # in one that a start has swept. So it is opened and closed by a restart in place, unless
+        # the power may be cut soon: then it goes at once, and what it leaves has to do.
         if critical:
             self.way = ""
+        elif not self.s.wifi_ssid and self.octo:
+            self.way = "open"
         task = self.visit
         if task:
             if not task.done():
@@ -176,20 +218,23 @@ class Plug:
                     task.cancel()
                 return
             task = self.visit = None  # it still holds the whole portal
-            try:
-                import closing
+            self.again = True  # as soon as the power is not at stake
+        if self.octo is None:
+            if not critical:
+                if not self.again:
+                    import opening
 
+                    self.visit = asyncio.create_task(opening.run(self, self.way))
+                    del sys.modules["opening"]
+                    self.way = ""
+                return
+            import closing
+
+            try:
                 closing.run(self)
-                del sys.modules["closing"]
             except MemoryError:
                 raise SystemExit  # half done, so whatever the state
-        if self.way:
-            import opening
-
-            self.visit = asyncio.create_task(opening.run(self, self.way))
-            del sys.modules["opening"]
-            self.way = ""
-            return
+            sys.modules.pop("closing", None)  # with which it may have let go of itself
         tasks = self.tasks
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():  # type: ignore
@@ -214,7 +259,9 @@ class Plug:
             wait = min(2 * wait, _LONGEST_MS)
 
     def post(self, event):
-        """A press, a command, or how a shutdown request went: tell the machine."""
+        """A press, a command, or how a shutdown request went: tell the machine. UPDATE: open."""
+        if event == "UPDATE":
+            self.way = "lan"
         self.machine.post(event, ticks_ms())
         self.sync()
 
@@ -233,7 +280,9 @@ class Plug:
             words = (0, 0)
         self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]
-        board.save(machine.save())
+        if self.octo:
+            self.known = self.octo.address
+        board.save(machine.save() + " @" + self.known)
         if before == machine.state:
             self._why = machine.reason
             return
@@ -337,8 +386,11 @@ class Plug:
     # ---- MQTT, WiFi, settings ----------------------------------------------------------------
 
     async def _serve(self):
-        while not self.mqtt or not self.board.wlan.isconnected():
+        # Connecting and looking up a name take heap: not both at once, and OctoPrint first.
+        first = self._hurry and self.machine.poll_ms
+        while first or not self.mqtt or not self.board.wlan.isconnected() or self._looks_up:
             await asyncio.sleep_ms(_WAIT_MS)
+            first = False
         await self.mqtt.run()
 
     def value(self, name):
@@ -360,12 +412,14 @@ class Plug:
         return value if value is None else str(value)
 
 
-def run(first=True):
-    """Run the plug until something ends it. Raises whatever that was."""
+def run(first=True, *left):
+    """Run the plug until something ends it: raises whatever that was, or returns what the next
+    run is to be given as `left`."""
     global current
-    current = plug = Plug(first)
+    current = plug = Plug(first, *left)
     if sys.implementation.name == "micropython":
         # What is called once is let go; a restart in place loads everything anew.
         for part in plug, plug.board, plug.machine, plug.octo, plug.gestures:
-            type(part).__init__ = None  # type: ignore
-    asyncio.run(plug.run())
+            if part:
+                type(part).__init__ = None  # type: ignore
+    return asyncio.run(plug.run())

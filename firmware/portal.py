@@ -24,6 +24,8 @@ _ASK_MS = const(2000)  # OctoPrint forgets a request that nobody asks about for 
 _SILENT_MS = const(1000)  # for so long a connection that says nothing keeps its place from others
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
 _PIECE = const(256)  # what goes out at once
+_STEPS = const("/steps")  # the folder in which `import` finds those of the shelf
+_OFFERED = const(3)  # Machine.frozen while a SHORT press would allow an update
 
 
 def _listen(kind, port):
@@ -34,6 +36,15 @@ def _listen(kind, port):
     if kind == socket.SOCK_STREAM:
         sock.listen(1)
     return sock
+
+
+def sweep(depth=6):
+    """Write over what calls have left on the C stack, and collect: it counts as references, and
+    would keep the step that has just been let go of."""
+    if depth:
+        sweep(depth - 1)
+    else:
+        gc.collect()
 
 
 def is_same(one, other):
@@ -57,22 +68,12 @@ def escaped(value):
     return value
 
 
-def _template(name):
-    # In the slot, or wherever the modules are.
-    for folder in sys.path:
-        try:
-            return open("%s/pages/%s.html" % (folder, name), "rb")
-        except OSError:
-            pass
-    raise OSError(2)
-
-
 class Portal:
     """plug: the Plug. way: "lan", "ap" or "open". open_ms: how long it stays after its last use.
 
     password: what one logs in with on the LAN. For the steps there are: method, path, query and
     field(name) of the request; tell_once, which the next page shows; next_step, the name of the
-    one to be taken once the answer is out; open, which ends everything when it is made False.
+    one to be taken once the answer is out; stays, which ends everything when it is made False.
     """
 
     def __init__(self, plug, way, open_ms, password):
@@ -81,14 +82,17 @@ class Portal:
         self.open_ms = open_ms
         self.pass_word = password
         self.token = hexlify(os.urandom(8))
-        self.tell_once = self.talked = self.tried = self.not_joined = self.path = b""
+        self.tell_once = self.tried = self.not_joined = self.path = b""
         self.pending = self.came_of = b""  # of trying OctoPrint
         self.next_step = self.wire = self._file = None
         self.app_token = self.given_key = ""  # a key that OctoPrint was asked for
-        self.misses = 0
+        self.misses = self.length = self.got = 0  # the last two: bytes of an upload
+        self.outcome = ()  # of the last update: a part of pages/update.html and its values
+        self.nonce = b""
+        self.inner = self.offered = None  # until when a SHORT press is waited for
         self.wrongs = 0  # log-ins in a row
         self.in_reach = ()
-        self.open = True
+        self.stays = True
         self.began = ticks_ms()
         self.used()
         self._view = memoryview(bytearray(128))
@@ -105,15 +109,19 @@ class Portal:
         waiting = []
         dns = None
         web = _listen(socket.SOCK_STREAM, 80)
+        if hasattr(os, "mount"):  # not on a PC, where steps are files
+            os.mount(self, _STEPS)  # type: ignore
+            sys.path.insert(1, _STEPS)
         try:
             if not self.lan:
                 import captive
 
                 dns = _listen(socket.SOCK_DGRAM, 53)
-            while self.open:
+            while self.stays:
                 # Without a network there is nothing but the portal: then it stays.
-                if ticks_diff(self.until, ticks_ms()) <= 0 and self.plug.s.wifi_ssid:
-                    break
+                if ticks_diff(self.until, ticks_ms()) <= 0:
+                    if self.plug.s.wifi_ssid or self.plug.again:
+                        break
                 if dns:
                     captive.serve(dns, b"\xc0\xa8\4\1")
                 if waiting and ticks_diff(ticks_ms(), waiting[0].since) >= _SILENT_MS:
@@ -142,6 +150,14 @@ class Portal:
                             await self._serve()
                         self._close()
                         break
+                if self.offered and (
+                    self.plug.machine.frozen != _OFFERED
+                    or ticks_diff(self.offered, ticks_ms()) <= 0
+                ):
+                    try:
+                        await self._step("update")
+                    except MemoryError:
+                        pass
                 if self.app_token and ticks_diff(ticks_ms(), self.due) >= 0:
                     # Between requests, since there is no room for both.
                     try:
@@ -152,6 +168,9 @@ class Portal:
                 await sleep_ms(_TURN_MS)
         finally:
             web.close()
+            if hasattr(os, "mount"):
+                sys.path.remove(_STEPS)
+                os.umount(_STEPS)  # type: ignore
             if dns:
                 dns.close()
             for wire in waiting:
@@ -168,6 +187,10 @@ class Portal:
         self.rest = self.query = b""
         self.sent_form = self.rows = ()
         self.typed = self.refusals = {}
+        if self.length and not self.offered:
+            self.plug.machine.frozen = True  # whatever became of an upload, it is over
+        self.length = self.got = 0
+        self.inner = self.outer = self.whole = None
         gc.collect()
 
     # ---- a request ---------------------------------------------------------------------------
@@ -182,6 +205,7 @@ class Portal:
         step = "intake"
         again = False
         while step:
+            await sleep_ms(0)  # button and LED come between two steps
             try:
                 step = await self._step(step)
             except ValueError as error:
@@ -208,16 +232,50 @@ class Portal:
         if step:
             await self._step(step)
 
+    # Pages and steps are in one file of the slot, since each file takes a block of the flash. Its
+    # first line has rows of 32 bytes that say where what begins: tools/shelf.py. For `import` this
+    # is a file system, with no more of one than it asks for.
+
+    def open(self, name, mode=""):
+        """That file, where /name begins in it. OSError: nothing is called so."""
+        for folder in sys.path:
+            try:
+                file = open(folder + "/portal.pack", "rb")
+                break
+            except OSError:
+                pass
+        name = b" %s=" % name[1:].encode()
+        while True:
+            rows = file.read(128)
+            at = rows.find(name) + len(name)
+            if at >= len(name):
+                file.seek(int(rows[at : at + 5]))
+                return file
+            if rows[-1:] == b"\n" or not rows:
+                file.close()
+                raise OSError(2)
+
+    def stat(self, name):
+        """As os.stat() tells of a file. OSError: there is no such."""
+        self.open(name).close()
+        return (0x8000,) + (0,) * 9
+
+    mount = umount = Exception  # may be called with anything
+
     async def _step(self, name):
         try:
             return await __import__(name).run(self)
         finally:
             sys.modules.pop(name, None)
-            gc.collect()
+            sweep()
 
     def ends(self, ms):
         """Whatever is sent or read has to come to its end within so many ms."""
         self._end = ticks_add(ticks_ms(), ms)
+
+    async def turn(self):
+        """Let others run."""
+        await sleep_ms(0)
 
     async def read_on(self):
         """Read on: what came is added to `rest`; how many bytes, 0 at the end."""
@@ -262,6 +320,7 @@ class Portal:
             await self.wire.send(self.outbox[: self.filled], ticks_diff(self._end, ticks_ms()))
         self.begun = True
         self.filled = 0
+        await sleep_ms(0)  # button and LED come between two pieces
 
     async def send_part(self, name, part, *values):
         """Send a part of pages/`name`.html with {0} {1} … replaced by the values, escaped.
@@ -272,19 +331,20 @@ class Portal:
             if self._file:
                 self._file.close()
             self._name = name
-            self._file = _template(name)
+            self._file = self.open("/" + name)
+            self._begins = self._file.tell()
             self._last = b""
         file = self._file
         part = b"=" + part + b"\n"
         line = self._last
         ends = 0
         while line != part:
-            line = file.readline()
-            if not line:  # once more from the beginning
-                file.seek(0)
+            if line == b"=\n":  # once more from the beginning
+                file.seek(self._begins)
                 ends += 1
-                if ends > 1:
-                    raise OSError(2)
+            line = file.readline()
+            if ends > 1 or not line:
+                raise OSError(2)
         while True:
             self._last = line = file.readline()
             if not line or line[:1] == b"=":

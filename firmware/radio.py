@@ -35,7 +35,7 @@ def scan(station):
     return best[:_MOST]
 
 
-def open(password):
+def begin(password):
     """Have the access point on the air, without a password if it is empty; the station rests.
 
     A station that looks for its network would throw every guest of the access point off.

@@ -29,7 +29,7 @@ async def run(p):
     if broker in ("", "none"):
         await p.send_part("report", b"no_mqtt")
     else:
-        await p.send_part("report", b"mqtt" if p.talked else b"lost_mqtt", broker)
+        await p.send_part("report", b"mqtt" if plug.broker else b"lost_mqtt", broker)
     import info
 
     gc.collect()

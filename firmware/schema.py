@@ -1,15 +1,16 @@
 """The settings: one row each, read from settings.txt a line at a time and never held whole.
 
-A row of the text is `key|kind|lowest|highest|default|unit|label|help`; a kind that ends with `*`
-has its value kept in RAM, as an attribute of Settings. For text, secret and host the limits are
-lengths in bytes. For list the highest is the number of texts, and the lowest, if any, the words
-that a text may begin with; for choice the lowest is the choices; such words, and a list's default,
-are joined with `/`. A line `= name` begins a page of the form. What is said of a wrong value
-stands in lines `! word sentence`, what must be true of several together in `& keys: sentence`.
-The last line is a full stop.
+A row of the text is `key|kind|lowest|highest|default|unit|label|help`; where a `*` stands after
+the kind the value is kept in RAM, as an attribute of Settings: of the name that follows, else of
+the key (the build gives short ones, which cost the heap nothing). For text, secret and host the
+limits are lengths in bytes. For list the highest is the number of texts, and the lowest, if any,
+the words that a text may begin with; for choice the lowest is the choices; such words, and a
+list's default, are joined with `/`. A line `= name` begins a page of the form. What is said of a
+wrong value stands in lines `! word sentence`, what must be true of several together in
+`& keys: sentence`. The last line is a full stop.
 
-The rows that are yielded are (key, kind, default, lowest, highest, kept). Loaded when settings are
-read, shown or written, and let go afterwards.
+The rows that are yielded are (key, kind, default, lowest, highest, kept), kept being the attribute
+or "". Loaded when settings are read, shown or written, and let go afterwards.
 """
 
 import gc
@@ -53,9 +54,11 @@ def rows(keys=None):
 def parse(line):
     """The row of a line of the table."""
     key, kind, lowest, highest, default, _ = line.split("|", 5)
-    kept = kind[-1:] == "*"
-    if kept:
-        kind = kind[:-1]
+    kept = ""
+    at = kind.find("*")
+    if at > 0:
+        kept = kind[at + 1 :] or key
+        kind = kind[:at]
     if kind == "bool":
         return key, kind, default == "true", None, None, kept
     if kind in "list choice":
@@ -94,6 +97,7 @@ def check(row, value, form):
         return good(row, value, number if form else None)
     except (ValueError, TypeError, AttributeError) as error:
         words = key, kind, str(error)
+    _make_room("texts")
     from refusal import sentence
 
     raise ValueError(key + ": " + sentence(row, words, table()))

@@ -37,20 +37,39 @@ def save(changes, path="config.json", bag=None):
     One wrong value and nothing is written. A file that cannot be written is told under "".
     bag: the Settings in use, which take the new values once they are written.
     """
-    new, wrong = _step("schema", "checked", changes)
+    wrong = {}
+    for _ in save_slowly(changes, wrong, path, bag):
+        pass
+    return wrong
+
+
+def save_slowly(changes, wrong, path="config.json", bag=None):
+    """A generator that does what save() does, with time for others between two steps. `wrong`, a
+    dict, gets what save() returns.
+    """
+    new, mistakes = _step("schema", "checked", changes)
+    wrong.update(mistakes)
+    yield
     partners = _step("odds", "partners", new)
+    yield
     found, problem = _step("configfile", "read", path, partners)
+    yield
     if found is None:
-        return {"": problem}
+        wrong[""] = problem
+        return
     broken = _broken(partners, found, new)
     for key in broken:
         if key in new:
             wrong[key] = broken[key]
+    yield
     if not wrong:
-        wrong = _step("saving", "copy", new, path) or _step("saving", "add", new, path)
-        if bag and not wrong:
-            _step("loading", "take", bag, new)
-    return wrong
+        wrong.update(_step("saving", "copy", new, path))
+    yield
+    if not wrong:
+        wrong.update(_step("saving", "add", new, path))
+    yield
+    if bag and not wrong:
+        _step("loading", "take", bag, new)
 
 
 def get(key, path="config.json"):
@@ -71,7 +90,8 @@ def page(group, path="config.json"):
     """What sheet.filled() yields for a page of the form, from 0, with the values in use."""
     keys = _step("sheet", "keys", group)
     found, _ = _step("configfile", "read", path, keys)
-    return _step("sheet", "filled", group, _step("schema", "used", keys, found or {}))
+    values = _step("schema", "used", keys, found or {})
+    return _step("sheet", "filled", _step("schema", "table"), group, values)
 
 
 def _broken(keys, found, new):
@@ -90,3 +110,6 @@ def _step(module, name, *given):
         for part in _PARTS.split(" "):
             sys.modules.pop(part, None)
         gc.collect()
+        plug = sys.modules.get("plug")
+        if plug and plug.watchdog:  # all steps together take longer than it waits
+            plug.watchdog()

@@ -1,13 +1,13 @@
 """The settings as a form: pages, labels, units, helps, values. Loaded to show them and let go.
 
-A page is meant by its number, counted from 0.
+A page is meant by its number, counted from 0. Where a page is drawn, only filled() is called.
 """
-
-import schema
 
 
 def groups():
     """Yield the names of the pages."""
+    import schema
+
     with schema.table() as file:
         for line in file:
             if line[:2] == "= ":
@@ -16,6 +16,8 @@ def groups():
 
 def form(group):
     """Yield (key, kind, default, lowest, highest, unit, label, help) of every row of a page."""
+    import schema
+
     with schema.table() as file:
         for line in file:
             if line[:2] == "= ":
@@ -29,17 +31,31 @@ def keys(group):
     return [row[0] for row in form(group)]
 
 
-def filled(group, values):
-    """Yield (row of form(), value) of a page: True, False, or text as it would be typed.
+def filled(table, group, values):
+    """Yield (row, value) of a page: True, False, or text as it would be typed.
 
-    values: {key: value in use}. Of a secret only whether there is one leaves this function.
+    table: what schema.table() gave; schema itself need not be there any more, nor fit beside what
+    draws the page. values: {key: value}, the table's default where there is none. A row is (key,
+    kind, choices or None, unit, label, help). Of a secret only whether there is one leaves this
+    function.
     """
-    for row in form(group):
-        value = values[row[0]]
-        if row[1] == "secret":
-            value = value != ""
-        elif row[1] == "list":
-            value = "\n".join(value)
-        elif row[1] != "bool":
-            value = str(value)
-        yield row, value
+    with table:
+        for line in table:
+            if line[:2] == "= ":
+                group -= 1
+            elif "|" in line and group == -1:
+                key, kind, choices, _, value, unit, label, words = line.strip().split("|")
+                kind = kind.split("*")[0]
+                if kind == "list":
+                    value = value.split("/")
+                value = values.get(key, value)
+                if kind == "secret":
+                    value = value != ""
+                elif kind == "bool":
+                    value = value is True or value == "true"
+                elif kind == "list" and isinstance(value, list):
+                    value = "\n".join([str(line) for line in value])
+                else:
+                    value = str(value)
+                choices = choices.split("/") if kind == "choice" else None
+                yield (key, kind, choices, unit, label, words), value

@@ -45,6 +45,8 @@ pending - - - - waiting{3}
 offline - - - - waiting, nothing is switched{3}
 quiet - - - - off in {0} s
 printed - - - - was printing: never off by itself{3}
+receiving - - 250 250 an update comes in
+offered - - 1500 150 press short for the update
 """
 
 # What happened or is true > where to go. The first row whose words all hold wins; `!` is "not",
@@ -181,7 +183,9 @@ class Machine:
         self._now = now
         self._t = [_AGES] * _TIMERS
         self.facts = set()
-        self.frozen = False  # nothing is being probed: rows on evidence and time are not tried
+        # Nothing is being probed: rows on evidence and time are not tried. 2: an update comes in;
+        # 3: a SHORT press would allow it
+        self.frozen = False
         self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
         self.note = ""  # what is wrong with OctoPrint, in words
         self.relay = self._reading = self._insists = self._again = False
@@ -291,6 +295,8 @@ class Machine:
     def tick(self, now):
         """Time has passed. True if a row fired."""
         self._advance(now)
+        if self.frozen:
+            self._show()
         if self._after_ask and self._holds("PI_DOWN"):
             self.facts.add("GONE")
         return not self.frozen and self._try("")
@@ -492,7 +498,9 @@ class Machine:
         if left is not None:
             left = max(0, int(left) // 1000)
         # The row of STATES that tells most.
-        if self.remembered:
+        if self.frozen > 1:
+            look = "receiving" if self.frozen == 2 else "offered"
+        elif self.remembered:
             look = "remembered" if self.relay else "waking"
         elif alias == "Switched_ON" or not self.relay:
             pass

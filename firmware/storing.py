@@ -4,6 +4,9 @@ What is wrong is said beside its field, with what was typed kept, by the page th
 """
 
 import sys
+from asyncio import sleep_ms
+
+from portal import sweep
 
 
 async def run(p):
@@ -11,16 +14,27 @@ async def run(p):
     typed = p.typed
     s = p.plug.s
     if typed:
+        # First without settings.py: what is to be said of many mistakes needs the room.
+        import schema
+
+        p.refusals = schema.checked(typed)[1]
+        del schema
+        for part in "schema texts figures refusal".split():
+            sys.modules.pop(part, None)
+        sweep()
+    if typed and not p.refusals:
         import settings
 
-        p.refusals = settings.save(typed, bag=s)
+        p.refusals = wrong = {}
+        for _ in settings.save_slowly(typed, wrong, bag=s):
+            await sleep_ms(0)
         del sys.modules["settings"], settings
     if p.refusals:
         p.method = b"GET"  # the form has been taken: what follows shows
         return "rows"
     if "portal_password" in typed:
         p.pass_word = typed["portal_password"].encode()
-    saved = {key: getattr(s, key, None) for key in typed} or None
+    saved = tuple(typed) or None
     if p.lan and ("hostname" in typed or "wifi_country" in typed):
         await p.begin_page(b"Saved")
         await p.send_part("fields", b"moved", s.hostname, p.plug.board.wlan.ifconfig()[0])

@@ -13,6 +13,10 @@ FIRMWARE = ROOT / "firmware"
 _BY_HAND = ("long_press_ms", "portal_press_ms", "portal_open_s", "mqtt_keepalive_s")
 
 
+# Outside of the slots, as tools/build.py has it
+ROOT_FILES = ("boot.py", "main.py", "trial.py", "recovery.py")
+
+
 class FlashError(Exception):
     """Why there is nothing to run, and what to do about it."""
 
@@ -40,11 +44,12 @@ def fill(folder, runtime):
         name = source.relative_to(FIRMWARE)
         if source.is_dir() or source.suffix == ".example":
             continue
-        if name.parts[0] == "slim" or "__pycache__" in name.parts:
+        if name.parts[0] in ("slim", "pages") or "__pycache__" in name.parts:
             continue
-        target = folder / name if name.as_posix() in ("boot.py", "main.py") else slot / name
+        target = folder / name if name.as_posix() in ROOT_FILES else slot / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+    _tool("shelf").lay(slot)
 
 
 def configure(folder, given, forced, speed=1.0):

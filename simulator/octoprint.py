@@ -173,6 +173,14 @@ class OctoPrint:
         way = self._host_way
         self.door.set(_PORT.get(self._mode, OPEN) if way == OPEN else way)
 
+    def renew(self):
+        """Works, and remembers no request."""
+        self.mode, self.busy_s = "ok", 0.0
+        self.modes.clear()
+        self.requests.clear()
+        self.appkeys.clear()
+        self.accept_key(True)
+
     def accept_key(self, valid):
         """Revoke GOOD_KEY, or make it good again."""
         if valid:

@@ -3,7 +3,8 @@
 A port of 127.0.0.1 through which this PC's browser reaches the plug's port 80. What is particular
 to the address is translated both ways, so that the plug sees a browser that typed its own address:
 Host, Origin and Referer there, Location, Set-Cookie and links back. Everything else passes as it
-is, above all what another site's page might send.
+is, above all what another site's page might send. Only the simulator's page may frame the portal,
+which lets nobody do so by itself.
 """
 
 import html
@@ -18,6 +19,7 @@ POINT = "192.168.4.1"  # the plug on its own access point
 
 _LIMIT = 1 << 20
 _WAIT_S = 30.0
+_NO_FRAME = "frame-ancestors 'none'"
 # Between two neighbours only, or told anew by whoever sends it on.
 _OURS = ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
 
@@ -125,6 +127,8 @@ class Phone:
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             ) as answer:
                 body = await answer.read()
+                if request.headers.get("Sec-Fetch-Dest") == "iframe":
+                    body = body.replace(b" autofocus", b"")  # refused there, with a complaint
                 return self._back(answer, body, plug, mine if ours else plug)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             said = str(error) or type(error).__name__
@@ -140,6 +144,8 @@ class Phone:
             elif name.lower() == "set-cookie":
                 parts = [part for part in value.split(";") if "domain=" not in part.lower()]
                 value = ";".join(parts)
+            elif name.lower() == "content-security-policy" and self.home:
+                value = value.replace(_NO_FRAME, f"frame-ancestors {self.home}")
             headers.add(name, value)
         if answer.content_type == "text/html":
             body = body.replace(f'="http://{plug}/'.encode(), f'="http://{mine}/'.encode())

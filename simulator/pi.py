@@ -62,6 +62,15 @@ class Pi:
         self.octoprint = OctoPrint(self.printer, port, version)
         self.octoprint.on_shutdown = self._shutdown
         self.probe = Door(_greet, probe_port)
+        self.cuts = []
+        self.log = []  # (seconds, state)
+        self.state = OFF
+        self._ways = (SILENT, SILENT, "ok")
+        self._timers = []
+        self._network = True
+        self._as_new()
+
+    def _as_new(self):
         self.boot_s = 20.0
         self.halt_s = 8.0  # from the request until it could be cut
         self.sync_s = 2.0  # the last of it: the network has gone, the disk is not written yet
@@ -71,13 +80,18 @@ class Pi:
             False  # haproxy in front, as on OctoPi: 503 instead of refused while OctoPrint is down
         )
         self.autoconnect = True
-        self.state = OFF
-        self.cuts = []
-        self.log = []  # (seconds, state)
         self.shutdowns = 0  # accepted requests
-        self._network = True
-        self._ways = (SILENT, SILENT, "ok")
-        self._timers = []
+
+    def renew(self, speed):
+        """Without power: another Pi and printer, cold, with nothing in memory, that fast."""
+        if self.state != OFF:
+            raise ValueError(f"the Pi is {self.state}")
+        self._as_new()
+        self.cuts.clear()
+        self.log.clear()
+        self.printer.renew(speed)
+        self.octoprint.renew()
+        self.speed, self.network = speed, True
 
     # --- life
 
@@ -200,6 +214,14 @@ class Pi:
         self._forget()
         self._enter(FROZEN)
         self._set(SILENT, SILENT)
+
+    def start(self):
+        """Boot it anew, as a hand at its reset button does."""
+        if self.state == OFF:
+            raise ValueError("the Pi is off: it has no power")
+        self._forget()
+        self.printer.disconnect()
+        self._boot()
 
     def _living(self):
         if self.state in (OFF, HALTED):

@@ -50,7 +50,12 @@ class Printer:
     """clock: callable, seconds that only go up. speed: how many pass here in one of those."""
 
     def __init__(self, clock, speed=1.0):
-        self.clock, self.speed = clock, speed
+        self.clock = clock
+        self.renew(speed)
+
+    def renew(self, speed):
+        """As at first: cold, not connected, nothing shown."""
+        self.speed = speed
         self.heaters = {"tool0": Heater(), "bed": Heater(heat_c_s=5.0, cool_c_s=1.0)}
         self.powered = True
         self.serial_s = 1.0  # from connect() to operational
@@ -64,7 +69,7 @@ class Printer:
         self.displayed = []  # every text it was shown by M117
         self._left_s = 0.0  # of a passing state
         self._mute_s = 0.0  # until temperatures are reported
-        self._at = clock()
+        self._at = self.clock()
 
     # --- time
 
@@ -166,6 +171,14 @@ class Printer:
     def cancel(self):
         self._press("Cancelling", ("Printing", "Paused", "Pausing", "Resuming", "Starting"))
         self.job.completion = None
+
+    def finish(self):
+        """The job's last line, whatever was left of it."""
+        self.look()
+        if self.state != "Printing":
+            raise ValueError(f"printer is {self.state}")
+        self.job.done_s, self.job.completion = self.job.duration_s, 100.0
+        self._pass("Finishing")
 
     def _press(self, state, allowed):
         self.look()

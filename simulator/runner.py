@@ -98,12 +98,16 @@ class Shims:
 class Runner:
     """One plug. `flash`: a directory with boot.py and main.py. `heap`: bytes, MicroPython only.
 
-    state, reason, countdown: what the firmware's machine last showed; None before it did.
+    state, reason, countdown: what the firmware's machine last showed; None before it did. fired:
+    where in its table the row stands that fired last, 0 for none and until `watch_rows`. passed:
+    (ms, state) of every state it has kept in the RTC memory.
     """
 
     def __init__(self, flash, runtime="auto", heap=38 * 1024):
         self.flash, self.runtime, self.heap = Path(flash), choose(runtime), heap
         self.chip = virtual.Chip(lambda: time.monotonic_ns() // 1_000_000)
+        self.row_name = ""
+        self.passed = deque(maxlen=1000)
         self.listeners = []  # called with a dict at every change worth telling
         self.serial = deque(maxlen=400)  # lines of the serial console
         self.joining = None
@@ -117,6 +121,7 @@ class Runner:
 
     def _forget(self):
         self.state = self.reason = self.countdown = None
+        self.fired = 0
         self.heap_free, self.stall_ms_max = None, 0.0
         self.dead = None  # how main.py ended
         self.chip.serving.clear()
@@ -184,6 +189,11 @@ class Runner:
             self._again()
         else:
             self._signal()
+
+    def watch_rows(self, name):
+        """From now on `fired` is told; `name` is what the machine calls it."""
+        self.row_name = name
+        self._say(f"f {name}")
 
     def measure(self):
         """Start to look for the longest stall anew."""
@@ -286,6 +296,8 @@ class Runner:
         if chip.rtc:
             self._say("m " + chip.rtc.hex())
         self._say(f"c {chip.cause}")
+        if self.row_name:
+            self._say(f"f {self.row_name}")
         self._say("n " + " ".join(chip.wifi.address))
         self._say("r " + _radio(chip.wifi))
         name, password, security = chip.wifi.point
@@ -324,14 +336,15 @@ class Runner:
         if what[0] == "o":
             chip.set_pin(int(what[1:]), int(rest))
         elif what == "s":
-            self.state, self.reason, count = rest.split("\t")
-            self.countdown = float(count) if count else None
+            self.state, self.reason, count, fired = rest.split("\t")
+            self.countdown, self.fired = float(count) if count else None, int(fired)
             self._tell({"state": self.state, "reason": self.reason, "countdown": self.countdown})
         elif what == "h":
             free, stall = rest.split(" ")
             self.heap_free, self.stall_ms_max = int(free), int(stall) / 1000
         elif what == "m":
             chip.rtc = bytes.fromhex(rest)
+            self._kept(chip.rtc)
         elif what == "r":
             station, access_point, *wanted = rest.split(" ")
             name = tuple(bytes.fromhex(word).decode() for word in wanted) or None
@@ -363,6 +376,13 @@ class Runner:
             self.dead = rest or "ended"
             self.serial.append(f"*** main.py {self.dead}: the plug is dead until it is unplugged")
             self._tell({"dead": self.dead})
+
+    def _kept(self, memory):
+        # As board.py lays it out: mark, sum, pins, and behind a | the state and its facts.
+        state = memory.partition(b"|")[2].split(b" ")[0].decode("utf-8", "replace")
+        if state and (not self.passed or self.passed[-1][1] != state):
+            self.passed.append((self.chip.clock(), state))
+            self._tell({"passed": state})
 
     def _found(self):
         for name, bssid, channel, rssi, auth, hidden in self.chip.wifi.networks:

@@ -5,21 +5,19 @@ Every wrong input is answered 400 with {"error": sentence, "field": name}, and c
 
 import asyncio
 import json
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from . import broker as broker_module
-from . import lan
+from . import lan, scenarios, show
 from . import octoprint as octoprint_module
 from . import phone as phone_module
-
-PAGE = Path(__file__).with_name("page.html")
 
 _LIMIT = 64 * 1024
 _QUEUE = 2000  # events a slow listener may be behind before it is dropped
 _SHOW_S = 0.35  # until the firmware's end has told what the button did: it looks every 250 ms
+_BEAT_S = 0.25  # how often the printer is told of
 _CAUSES = (0, 1, 2, 3, 4, 6)
 
 
@@ -38,6 +36,8 @@ class Server:
         self.world = world
         self.queues = set()
         self.pressing = asyncio.Lock()
+        self.show = show.Show(world, self._send)
+        self._beating = None
         self.app = web.Application(client_max_size=_LIMIT, middlewares=[self._guard])
         self.app.add_routes(
             [
@@ -59,6 +59,9 @@ class Server:
                 web.post("/api/pi", self.set_pi),
                 web.get("/api/mqtt", self.mqtt),
                 web.post("/api/mqtt", self.set_mqtt),
+                web.post("/api/play", self.play),
+                web.post("/api/speed", self.speed),
+                *self.show.routes(),
             ]
         )
         runner = world.runner
@@ -74,9 +77,13 @@ class Server:
         await self._serving.setup()
         site = web.TCPSite(self._serving, "127.0.0.1", port)
         await site.start()
+        self._beating = asyncio.create_task(self._beat())
         return self._serving.addresses[0][1]
 
     async def stop(self):
+        if self._beating is not None:
+            self._beating.cancel()
+        await self.show.stop()
         for queue in self.queues:
             queue.put_nowait(None)
         await self._serving.cleanup()
@@ -103,7 +110,9 @@ class Server:
         runner, world = self.world.runner, self.world
         chip = runner.chip
         return {
+            "now_ms": chip.clock(),
             "state": runner.state,
+            "fired": getattr(world, "row_places", {}).get(runner.fired),
             "relay": chip.relay,
             "led": chip.led,
             "reason": runner.reason,
@@ -128,7 +137,7 @@ class Server:
         }
 
     async def page(self, request):
-        return web.Response(text=PAGE.read_text(), content_type="text/html")
+        return web.FileResponse(show.FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def plug(self, request):
         return web.json_response(self.snapshot())
@@ -270,7 +279,43 @@ class Server:
         relay = [{"ms": ms, "closed": closed} for ms, closed in chip.relay_log]
         return web.json_response({"now_ms": chip.clock(), "relay": relay, "pins": pins})
 
+    # --- the page
+
+    async def play(self, request):
+        """{"scenario": name} plays it from its beginning; {"stop": true} leaves it."""
+        data = await _body(request, ("scenario", "stop"))
+        if "stop" in data:
+            if _bool(data, "stop"):
+                await self.show.stop()
+        else:
+            name = _choice(data, "scenario", scenarios.BY_NAME)
+            try:
+                await self.show.play(name)
+            except ValueError as error:
+                raise Wrong("scenario", str(error)) from error
+        return web.json_response({"story": self.show.story})
+
+    async def speed(self, request):
+        """{"speed"}: the plug and what is around it begin anew, that fast."""
+        data = await _body(request, ("speed",))
+        speed = _number(data, "speed", 1, 1000, "times", whole=False)
+        try:
+            await self.show.hurry(speed)
+        except ValueError as error:
+            raise Wrong("speed", str(error)) from error
+        return web.json_response(self.snapshot())
+
     # --- events
+
+    async def _beat(self):
+        while True:
+            for kept in (True, False):
+                if kept:
+                    self.show.beat()
+                if self.queues:
+                    told = self._printer() if self.world.pi else {}
+                    self._send("printer" if self.world.pi else "tick", told)
+                await asyncio.sleep(_BEAT_S)
 
     def _pin(self, ms, n, driven, level):
         self._send("pin", {"ms": ms, "pin": n, "driven": driven, "level": level})
@@ -287,7 +332,7 @@ class Server:
                 queue.put_nowait((event, data))
 
     async def events(self, request):
-        """Server-sent events: "plug" at first and at every change, "pin", "mqtt", "printer"."""
+        """Server-sent: "plug" at first and at every change, "pin", "mqtt", "printer", "story"."""
         response = web.StreamResponse(headers={"Cache-Control": "no-store"})
         response.content_type = "text/event-stream"
         await response.prepare(request)
@@ -296,10 +341,7 @@ class Server:
         self.queues.add(queue)
         try:
             while True:
-                try:
-                    item = await asyncio.wait_for(queue.get(), 1.0)
-                except TimeoutError:
-                    item = ("printer", self._printer()) if self.world.pi else ("tick", {})
+                item = await queue.get()
                 if item is None:
                     return response
                 event, data = item
@@ -322,6 +364,7 @@ class Server:
         printer.look()
         job = printer.job
         return {
+            "now_ms": self.world.runner.chip.clock(),
             "state": printer.state,
             "printing": printer.printing,
             "temperatures": {
@@ -372,7 +415,7 @@ class Server:
         return web.json_response(answer)
 
     async def set_printer(self, request):
-        """{"mode", "path"} · {"do": start pause resume cancel connect disconnect error} · …"""
+        """{"mode", "path"} · {"do": start pause resume finish cancel heat connect …} · …"""
         pi = self._pi_or_wrong()
         job = ("name", "duration_s", "tool_c", "bed_c")
         known = ("mode", "path", "do", *job, "transferring", "version", "appkey", "key_valid")
@@ -380,6 +423,7 @@ class Server:
         printer, octoprint = pi.printer, pi.octoprint
         do = data.get("do")
         actions = ("start", "pause", "resume", "cancel", "connect", "disconnect", "error")
+        actions += ("finish", "heat")
         if do is not None and do not in actions:
             raise Wrong("do", f"one of {', '.join(actions)}")
         # Everything is looked at before anything is changed.
@@ -418,6 +462,11 @@ class Server:
                 if field in data:
                     values[field] = _number(data, field, 0, highest, "s or °C", whole=False)
             changes.append(lambda: printer.start(**values))
+        elif do == "heat" and "tool_c" in data and not data.keys() - {"do", "tool_c"}:
+            target = _number(data, "tool_c", 0, 400, "°C", whole=False)
+            changes.append(lambda: printer.heat("tool0", target))
+        elif do == "heat":
+            raise Wrong("tool_c", "a number from 0 to 400 (°C), the target, and nothing else")
         elif any(field in data for field in job):
             raise Wrong("do", '"start" goes with name, duration_s, tool_c and bed_c')
         elif do == "error":
@@ -436,7 +485,7 @@ class Server:
         return web.json_response(self._pi())
 
     async def set_pi(self, request):
-        """{"do": halt reboot hang kill restart freeze} · boot_s, halt_s and the others of GET."""
+        """{"do": halt reboot hang kill restart freeze start} · boot_s and the others of GET."""
         pi = self._pi_or_wrong("do")
         data = await _body(request, None)
         actions = {
@@ -446,6 +495,7 @@ class Server:
             "kill": pi.kill,
             "restart": pi.restart,
             "freeze": pi.freeze,
+            "start": pi.start,
         }
         do = data.pop("do", None)
         if do is not None and do not in actions:

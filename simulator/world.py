@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import flash, lan
+from . import flash, lan, rows
 from .broker import Broker
 from .door import SILENT, Door
 from .octoprint import GOOD_KEY
@@ -21,6 +21,7 @@ from .pi import Pi
 from .runner import Runner
 
 _READY_S = 10.0
+_KEPT = ("config.json", "last", "offs")  # what the plug writes at its root
 
 
 class Options:
@@ -69,10 +70,12 @@ class World:
 
     def __init__(self, options):
         self.options = options
+        self.speed = options.speed
         self.scan_ms = 2000 / options.speed  # the radio's own time, which blocks the firmware
         self.boot_s = 10.0  # the Pi's
         self.pi = self.broker = self.runner = self.phone = None
-        self._resolver = self._nobody = self._temporary = None
+        self.row_places = {}  # where a row of the state table begins: its number in rows.rows()
+        self._resolver = self._nobody = self._temporary = self._learning = None
 
     async def start(self):
         """Start everything. OSError when a port is taken, flash.FlashError, ValueError."""
@@ -91,6 +94,7 @@ class World:
         folder = Path(folder)
         self.runner = Runner(folder, options.runtime, options.heap)
         self.phone = Phone(self.runner)
+        ours = self._filled_here(folder)
         await asyncio.to_thread(self._fill, folder)
         chip = self.runner.chip
         chip.wifi.join_ms = 300 / options.speed
@@ -103,12 +107,27 @@ class World:
         if self.pi is not None:
             self.pi.follow(chip)
         await self.runner.start()
+        if ours:
+            self._learning = asyncio.create_task(self._learn())
         await self._ready()
 
+    async def _learn(self):
+        # Not while the firmware is built: ast bears no two threads.
+        name, self.row_places = await asyncio.to_thread(rows.told_by, self.runner.runtime)
+        self.runner.watch_rows(name)
+
+    def _filled_here(self, folder):
+        # Else it is somebody's own, built who knows when.
+        return self.options.flash is None or not (folder / "main.py").exists()
+
     def _fill(self, folder):
-        options, given = self.options, self.options.config
-        if not (folder / "main.py").exists() or options.flash is None:
+        if self._filled_here(folder):
             flash.fill(folder, self.runner.runtime)
+        self._set_up(folder, self.options.speed, self.options.config)
+
+    def _set_up(self, folder, speed, given):
+        """Write config.json: `given`, and what leads the plug to what is here."""
+        options = self.options
         owned = options.flash is not None and given is None
         forced = {}
         if options.octoprint or not owned:
@@ -124,9 +143,43 @@ class World:
             forced |= {"wifi_ssid": lan.NAME, "wifi_password": lan.PASSWORD}
         # A flash that was used before has its times already: dividing them again would be wrong.
         fresh = given is not None or not (folder / "config.json").exists()
-        speed = options.speed if fresh else 1
+        speed = speed if fresh else 1
         if forced or speed != 1:
             flash.configure(folder, given, forced, speed)
+
+    @property
+    def fixed(self):
+        """Why nothing here can begin anew, None when it can."""
+        if self.options.flash is not None:
+            return "the plug's file system is somebody's own (--flash)"
+        return None
+
+    async def anew(self, speed, settings=None):
+        """The same house on another day: the plug was out of the wall, everything is as at first.
+
+        Times are those of `speed`; `settings` go before those of --config. ValueError: why not.
+        """
+        if self.fixed:
+            raise ValueError(self.fixed)
+        runner, wifi = self.runner, self.runner.chip.wifi
+        await runner.power(False)
+        self.speed = speed
+        wifi.up, wifi.join_ms = True, 300 / speed
+        lan.on_the_air(wifi)
+        if self.pi is not None:
+            self.pi.renew(speed)
+            self.pi.boot_s = self.boot_s
+        if self.broker is not None:
+            self.broker.mode = "ok"
+            await self.broker.restart()
+            self.broker.log.clear()
+        for name in _KEPT:
+            (runner.flash / name).unlink(missing_ok=True)
+        self._set_up(runner.flash, speed, {**(self.options.config or {}), **(settings or {})})
+        runner.passed.clear()
+        runner.chip.relay_log.clear()
+        runner.chip.pin_log.clear()
+        await runner.power(True)
 
     def _neighbour(self, wifi):
         """A network that the plug was set up for elsewhere is on the air here too."""
@@ -176,6 +229,8 @@ class World:
             await asyncio.sleep(0.02)
 
     async def stop(self):
+        if self._learning is not None:
+            await asyncio.gather(self._learning, return_exceptions=True)
         if self.runner is not None:
             await self.runner.stop()
         if self.pi is not None:

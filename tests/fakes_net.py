@@ -226,10 +226,10 @@ class Broker(Server):
     def send(self, data):
         self.writer.write(data)
 
-    def command(self, text, qos=1, retained=False):
-        """A message on /switch, as the broker passes it on."""
+    def command(self, text, qos=1, retained=False, topic=b"switch"):
+        """A message on /switch or another topic of six letters, as the broker passes it on."""
         text = text if isinstance(text, bytes) else text.encode()
-        body = b"\0\x19octoplugout/abcdef/switch" + b"\0\x07"[: 2 * qos] + text
+        body = b"\0\x19octoplugout/abcdef/" + topic + b"\0\x07"[: 2 * qos] + text
         size = len(body)
         length = b""
         while not length or size:

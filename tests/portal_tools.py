@@ -192,7 +192,8 @@ class Browser:
 
 
 class Open:
-    """A House whose portal is open, and a browser. way: "lan", "ap", "open" or "new"."""
+    """A House whose portal is open, and a browser. way: "lan", "ap", "open", "new",
+    or "mqtt" for the LAN, asked for through the broker."""
 
     def __init__(self, folder, way="lan", **given):
         if way == "new":
@@ -205,7 +206,7 @@ class Open:
         sys.modules["socket"] = Prompter()  # type: ignore
         sys.modules.pop("portal", None)  # it meets this one when it is loaded anew
         await self.house.__aenter__()
-        self.browser = Browser("127.0.0.1" if self.way == "lan" else AP)
+        self.browser = Browser("127.0.0.1" if self.way in ("lan", "mqtt") else AP)
         try:
             await self.open()
         except BaseException:
@@ -218,7 +219,10 @@ class Open:
         if self.way == "ap":
             house.wifi.up = False
             await house.pause(1)
-        if self.way != "new":
+        if self.way == "mqtt":
+            await house.until(lambda: house.retained("/status") == "online", 10)
+            await house.broker.publish(house.topic("/update"), b"1")
+        elif self.way != "new":
             await hold(house, 16000 if self.way == "open" else 6000)
         await house.until(self.is_open, 10)
 

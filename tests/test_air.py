@@ -465,7 +465,7 @@ def test_under_cpython_everything_of_the_firmware_is_on_the_flash(tmp_path, monk
     monkeypatch.setattr(flash_module, "FIRMWARE", firmware)
     flash_module.fill(tmp_path / "flash", "cpython")
     found = {p.relative_to(tmp_path / "flash").as_posix() for p in (tmp_path / "flash").rglob("*")}
-    assert found == {"main.py", "a", "a/plug.py", "a/pages", "a/pages/x.html"}
+    assert found == {"main.py", "a", "a/plug.py", "a/portal.pack"}
 
 
 def test_an_empty_flash_is_a_new_plug(fill, tmp_path):

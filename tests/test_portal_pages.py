@@ -499,7 +499,7 @@ async def test_info_tells_what_one_would_ask_for(tmp_path):
 async def test_the_last_ten_switch_offs_are_kept_with_their_reasons(tmp_path):
     async with opened(tmp_path) as (house, browser):
         await browser.submit("/exit")
-        await house.until(lambda: house.plug.visit is None, 5)
+        await house.until(lambda: house.plug.octo, 5)
         for _ in range(12):
             house.command("FORCEOFF")
             await house.pause(7)
@@ -592,7 +592,7 @@ async def test_closing_ends_the_waiting_for_a_key(tmp_path):
         waiting = list(house.pi.octoprint.appkeys)
         assert len(waiting) == 1
         await browser.submit("/exit")
-        await house.until(lambda: house.plug.visit is None, 5)
+        await house.until(lambda: house.plug.octo, 5)
         await house.pause(10)
         seen = [path for _, path in house.pi.octoprint.requests_seen]
         asked = seen.count("/plugin/appkeys/request/" + waiting[0])

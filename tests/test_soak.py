@@ -244,8 +244,8 @@ class Life:
             "%10.1f %s" % (at, what) for at, what in self.story if end - 3600 < at <= end + 60
         )
 
-    def start(self, first=True):
-        plug.current = self.plug = plug.Plug(first)
+    def start(self, first=True, *left):
+        plug.current = self.plug = plug.Plug(first, *left)
         sync = self.plug.sync
 
         def graded():
@@ -260,21 +260,19 @@ class Life:
         self.task = asyncio.create_task(self._main())
 
     async def _main(self):
-        try:
-            await self.plug.run()
-        except SystemExit:  # out of memory for too long
-            self.note("anew")
-            self.task = None
-            await self.restart()
+        left = await self.plug.run()  # out of memory for too long
+        self.note("anew")
+        self.task = None
+        await self.restart(*left)
 
-    async def restart(self):
+    async def restart(self, *left):
         """As main.py does when the plug has failed: the chip stays as it is."""
         for task in [self.task, *self.plug.tasks]:
             if task:
                 task.cancel()
         tasks = filter(None, [self.task, *self.plug.tasks])
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.start(False)
+        self.start(False, *left)
 
     def tell(self, word):
         """A person or a home automation says something."""

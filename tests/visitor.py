@@ -80,6 +80,10 @@ class House:
             state = f"{self.runner.state}: {self.runner.reason}"
             raise AssertionError(f"{what}; the plug is {state}, and said:\n{said}") from None
 
+    def online(self):
+        """Whether the plug has an address in its network."""
+        return self.runner.chip.wifi.status() == 5
+
     async def opened(self):
         """Wait until the portal is open."""
         await self.until(lambda: self.runner.serves("tcp", 80), "the portal does not open")

@@ -37,6 +37,9 @@ FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 _NETWORKERS = (wire, names)
 _PARTS = (board, mqtt, octoapi, plug)
 
+# What tests hold on to; on the plug these are loaded anew at a restart in place, as all are.
+_STAY = ("board", "plug", "wire", "statemachine", "gestures")
+
 
 class Prompt:
     """Stands for the firmware's `socket`: the chip's air, and no Nagle.
@@ -113,7 +116,11 @@ def virtual(test) -> Callable[..., None]:
 
 
 def _of_the_plug(task):
-    return task.get_coro().cr_code.co_filename.startswith(str(FIRMWARE))
+    return _of_firmware(task.get_coro().cr_code.co_filename)
+
+
+def _of_firmware(path):
+    return bool(path) and path.startswith(str(FIRMWARE))
 
 
 class House:
@@ -133,6 +140,7 @@ class House:
         self.reasons = []  # (seconds, text) of every reason shown, when it changed
         self.hooks = {}  # short name -> what is called at the moment that state is entered
         self.plug = self.task = None
+        self.restarts = 0  # in place, as the plug wanted
 
     async def __aenter__(self):
         self.loop = asyncio.get_running_loop()
@@ -201,8 +209,12 @@ class House:
         self.run(True)
 
     def run(self, first):
-        """Start the plug as main.py does, first or in place."""
-        plug.current = self.plug = plug.Plug(first)
+        """Start the plug as main.py does, first or in place; it restarts in place as there."""
+        self._start(first)
+        self.task = asyncio.create_task(self._live())
+
+    def _start(self, *given):
+        plug.current = self.plug = plug.Plug(*given)
         self.note()
         sync = self.plug.sync
 
@@ -211,7 +223,19 @@ class House:
             self.note()
 
         self.plug.sync = noted
-        self.task = asyncio.create_task(self.plug.run())
+
+    async def _live(self):
+        while True:
+            left = await self.plug.run()
+            self.restarts += 1
+            for task in asyncio.all_tasks():
+                if _of_the_plug(task):
+                    task.cancel()  # nobody runs them any more
+            await asyncio.sleep(0)
+            for name, module in list(sys.modules.items()):
+                if _of_firmware(getattr(module, "__file__", None)) and name not in _STAY:
+                    del sys.modules[name]
+            self._start(False, *left)
 
     def note(self):
         machine = self.plug.machine
@@ -225,7 +249,7 @@ class House:
 
     async def kill(self):
         """The plug's program ends; pins and RTC memory stay as they are."""
-        tasks = [task for task in asyncio.all_tasks() if _of_the_plug(task)]
+        tasks = [task for task in asyncio.all_tasks() if _of_the_plug(task) or task is self.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -351,7 +375,7 @@ class House:
         """Store settings and have them applied, as the portal does."""
         import settings
 
-        assert settings.save(changes) == {}
+        assert settings.save(changes, bag=self.plug.s) == {}
         self.plug.changes = changes
 
     def command(self, word):

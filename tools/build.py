@@ -3,7 +3,8 @@
     .venv/bin/python tools/build.py [--into DIR] [--quiet]
 
     build/flash/boot.py main.py     tiny, with short names; never updated over the air
-    build/flash/a/                  slot a: ours as .mpy, page templates
+    build/flash/trial.mpy recovery.mpy    nor are these
+    build/flash/a/                  slot a: ours as .mpy, settings.txt, the portal's shelf
 
 Compiled with -O3 (no asserts, no line numbers), after merge.py has made one module of those that
 stay together and pack.py has shortened the names that nobody sees. firmware/slim/ stands in for
@@ -14,26 +15,32 @@ ESP8266 and on 32-bit MicroPython on a PC.
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import fetch
 import merge
 import pack
+import shelf
 import unintern
 from env import ROOT, EnvError, Lock, say
 
 FIRMWARE = ROOT / "firmware"
 FLASH = ROOT / "build/flash"
 
-# At the root of the file system, as source: they choose the slot
+# At the root of the file system, as source: they come first
 ENTRY = ("boot.py", "main.py")
 
-# In the heap for as long as the plug runs; the others are imported where they are used and let go
-RESIDENT = (*merge.WHOLES, "settings")
+# Beside them, compiled: neither are these ever updated over the air. Of what each is made
+ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
+
+# Imported while the portal's shelf is not there, so files of their own; other steps stand on it
+LOOSE = "intro apply configfile figures info loading names odds opening portal saving schema"
+LOOSE += " slots spare texts"
+
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
 HEAP_PER_BYTE = 1.9
@@ -70,29 +77,46 @@ def compile_mpy(source, target, optimise, change=None):
     return target.stat().st_size
 
 
-def build(into=FLASH, slot="a"):
+def build(into=FLASH, slot="a", loose=False):
     """Fills `into` with what the plug carries; returns rows (group, file, source, built).
 
-    `group` is "entry", "resident", "on use", "pages" or "libraries"; `source` and `built` are
-    sizes in bytes. Files of ours that no longer exist are removed. Raises BuildError.
+    `group` is "entry", "resident", "on use", "steps", "texts" or "libraries"; `source` and `built`
+    are sizes in bytes. Files of ours that no longer exist are removed. `loose`: with the steps as
+    files of their own, as for where modules run in place. Raises BuildError.
     """
     into = Path(into)
-    with Lock(into.parent / f".{into.name}.lock"):
-        return _build(into, slot)
+    with Lock(into.parent / f".{into.name}.lock"), tempfile.TemporaryDirectory() as scratch:
+        return _build(into, slot, loose, Path(scratch))
 
 
 def texts():
     """{module: text} of what is compiled: ours, with those that stay together made one."""
-    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in ENTRY]
+    others = {*ENTRY, *(f"{name}.py" for name in ROOTED)}
+    ours = [source for source in FIRMWARE.glob("*.py") if source.name not in others]
     try:
         return merge.merge({source.stem: source.read_text(encoding="utf-8") for source in ours})
     except (SyntaxError, ValueError) as wrong:
         raise BuildError(str(wrong)) from None
 
 
-def _build(into, slot):
-    rows, made = [], set()
-    packer = pack.Packer(texts(), _foreign())
+def packer_of_all():
+    """What packs the modules of the plug."""
+    foreign = _foreign()
+    table = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
+    kept = [key for key in re.findall(r"(?m)^(\w+)\|\w+\*", table) if key not in foreign]
+    keys = set(re.findall(r"(?m)^(\w+)\|", table))
+    return pack.Packer(texts(), foreign | keys, kept)
+
+
+def _group(module):
+    if module in merge.RESIDENT:
+        return "resident"
+    return "on use" if module in LOOSE.split() else "steps"
+
+
+def _build(into, slot, loose, scratch):
+    rows, made, steps = [], set(), []
+    packer = packer_of_all()
 
     def add(group, target, sources, size):
         made.add(target)
@@ -105,22 +129,34 @@ def _build(into, slot):
             continue
         if name.as_posix() in ENTRY:
             add("entry", into / name, [source], _entry(source, into / name))
+        elif name.stem in ROOTED:
+            sources = [FIRMWARE / f"{part}.py" for part in ROOTED[name.stem]]
+            add("entry", into / f"{name.stem}.mpy", sources, _rooted(source, sources, into))
         elif name.parent.name == "slim":
             target = into / slot / f"{name.stem}.mpy"
             add("libraries", target, [source], compile_mpy(source, target, 3))
         elif source.suffix == ".py" and name.stem in packer.modules:
             target = into / slot / name.with_suffix(".mpy")
-            group = "resident" if name.stem in RESIDENT else "on use"
-            sources = [source]
-            if name.stem in merge.WHOLES:
-                sources = [FIRMWARE / f"{part}.py" for part in merge.WHOLES[name.stem]]
+            group = _group(name.stem)
+            if group == "steps" and not loose:
+                target = scratch / target.name
+            parts = merge.WHOLES.get(name.stem, [name.stem])
+            sources = [FIRMWARE / f"{part}.py" for part in parts]
             size = compile_mpy(source, target, 3, partial(packer.module, name.stem))
-            if group == "on use":
+            if group != "resident":
                 target.write_bytes(unintern.unintern(target.read_bytes()))
                 size = target.stat().st_size
+            if target.parent == scratch:
+                steps.append((target.name, target.read_bytes()))
+                target = into / slot / f"{shelf.NAME}: {target.name}"
             add(group, target, sources, size)
-        elif source.suffix in (".html", ".css", ".txt"):
-            add("pages", into / slot / name, [source], _copy(source, into / slot / name))
+        elif source.name == "settings.txt":
+            target = into / slot / name
+            add("texts", target, [source], _copy(source, target, packer.table))
+    target = shelf.lay(into / slot, steps)
+    size = target.stat().st_size - sum(len(data) for _, data in steps)
+    add("texts", target, shelf.pages(), size)
+    add("texts", into / slot / "seq", [], _seq(into / slot / "seq"))
     for old in sorted((into / slot).rglob("*"), reverse=True):
         if old.is_dir() and not list(old.iterdir()):
             old.rmdir()
@@ -145,9 +181,7 @@ def _foreign():
     names = {name for thing in theirs for name in dir(thing)}
     for source in (ROOT / "simulator/hardware").glob("*.py"):
         names |= pack.shown(ast.parse(source.read_text(encoding="utf-8")))
-    # Settings are attributes, too.
-    text = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
-    names |= set(re.findall(r"(?m)^(\w+)\|", text))
+    names |= {"mount", "umount"}
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 
@@ -159,10 +193,32 @@ def _entry(source, target):
     return target.stat().st_size
 
 
-def _copy(source, target):
+def sequence_of(version):
+    """A number that grows with the version: 5.1.2 is 50102. A slot has its own in the file seq."""
+    major, minor, patch = (int(part) for part in version.split("."))
+    return major * 10000 + minor * 100 + patch
+
+
+def _seq(target):
+    text = (FIRMWARE / "plug.py").read_text(encoding="utf-8")
+    version = re.search(r'^_VERSION = "([\d.]+)"$', text, re.M)
+    target.write_text(f"{sequence_of(version[1])}\n" if version else "0\n")
+    return target.stat().st_size
+
+
+def _rooted(source, sources, into):
+    target = into / f"{source.stem}.mpy"
+    texts = {part.stem: part.read_text(encoding="utf-8") for part in sources}
+    text = merge.alone(source.stem, list(texts), texts)
+    compile_mpy(source, target, 3, lambda: pack.pack(text))
+    target.write_bytes(unintern.unintern(target.read_bytes()))
+    return target.stat().st_size
+
+
+def _copy(source, target, change):
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(target.name + ".new")
-    shutil.copyfile(source, new)
+    new.write_text(change(source.read_text(encoding="utf-8")), encoding="utf-8")
     os.replace(new, target)
     return target.stat().st_size
 

@@ -1,4 +1,5 @@
 """From a plug in its box to running firmware: back up, write MicroPython, copy the files, start.
+With --ota: a newer firmware onto plugs that are in the network, tools/plug_ota.py.
 
 Started by tools/flash.sh, which makes the environment. Everything that can be known to be wrong is
 found before the plug is touched; each step can be run again; what is right already is left alone.
@@ -13,13 +14,17 @@ import time
 from pathlib import Path
 
 import build
+import bundle
 import fetch
 import plug_config
 import plug_image
+import plug_ota
 import plug_port
+from bundle import BundleError
 from env import ROOT, EnvError
 from plug_config import ConfigError
 from plug_image import ImageError
+from plug_ota import OtaError
 from plug_port import PortError
 
 BACKUPS = ROOT / "backup"
@@ -33,7 +38,7 @@ class Refused(Exception):
     """Something given is not right; the plug was not touched."""
 
 
-WRONG = (Refused, ConfigError, ImageError, PortError)
+WRONG = (Refused, ConfigError, ImageError, PortError, BundleError, OtaError)
 
 
 def tell(text=""):
@@ -204,7 +209,7 @@ def _plan(files, sums, changed, old):
             continue
         yield ["fs", "cp", "-f", files[name], f":{name}.new"]
         yield ["exec", f"check({name + '.new'!r}, {sums[name]!r}); turn({name!r})"]
-    yield ["exec", "remove('slot')"]  # slot a is the one that was written
+    yield ["exec", "remove('slot'); remove('slot.why')"]  # slot a it is
     if "main.py" in changed:
         yield ["fs", "cp", "-f", files["main.py"], ":main.py.new"]
         yield ["exec", f"check('main.py.new', {sums['main.py']!r}); turn('main.py')"]
@@ -221,6 +226,25 @@ def start(port):
     for line in said.splitlines():
         if line.strip():
             tell(f"  the plug says: {line.strip()}")
+
+
+# --- over the air --------------------------------------------------------------------------------
+
+
+def over_the_air(hosts, given_key, config, path):
+    """Bring the plugs at these hosts to the bundle in that file, or to one made now. True: all."""
+    hosts = list(dict.fromkeys(hosts))
+    found = plug_ota.keys(hosts, given_key, config)
+    data, what = bundle.load(path) if path else _made()
+    tell(f"Version {what.version}, {what.size:,} bytes, sha256 {what.digest}")
+    outcomes = plug_ota.update_all(hosts, data, what, found)
+    tell("\n" + plug_ota.table(outcomes, what.version))
+    return all(one.good for one in outcomes)
+
+
+def _made():
+    data = bundle.make()
+    return data, bundle.check(data)
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -242,7 +266,20 @@ def arguments(words):
     add("--backup", metavar="FILE", type=Path, help="only save the plug's whole flash in FILE")
     add("--restore", metavar="FILE", type=Path, help="only write a backup back, and nothing else")
     add("--monitor", action="store_true", help="only show what the plug says, until Ctrl-C")
+    add("--ota", metavar="HOST", nargs="+", help="update plugs that are in the network")
+    add = parser.add_argument
+    add(
+        "--ota-key",
+        metavar="KEY",
+        help="their ota_key, or a file with lines HOST KEY; else it is taken from --config or "
+        f"${plug_ota.VARIABLE}, or asked for",
+    )
+    add("--ota-file", metavar="FILE", type=Path, help="a bundle; else one is made")
     given = parser.parse_args(words)
+    if (given.ota_key or given.ota_file) and not given.ota:
+        parser.error("--ota-key and --ota-file go with --ota")
+    if given.ota and given.port:
+        parser.error("--ota goes through the network, not through a port")
     if given.config and (given.backup or given.restore or given.monitor):
         parser.error("--config goes with an installation or --files")
     return given
@@ -294,6 +331,9 @@ def main(words):
     given = arguments(words)
     began = time.monotonic()
     try:
+        if given.ota:
+            config = plug_config.read(given.config) if given.config else None
+            return 0 if over_the_air(given.ota, given.ota_key, config, given.ota_file) else 1
         if given.monitor:
             port = plug_port.find(given.port)
             tell(f"What the plug says on {port}; Ctrl-C ends this.")

@@ -15,6 +15,8 @@ import json
 import sys
 from pathlib import Path
 
+import merge
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Made by the plug itself when the file does not have them. An example that set them would have
@@ -85,20 +87,28 @@ WHEN = {
     "i": "retained; every `mqtt_report_s`",
 }
 
-# What stands before `>` in a row of the state machine, in words for whoever presses or commands.
+# What stands before `>` in a row of the state machine, as the mark of a note below the table.
 GUARDS = {
-    "PI_DOWN": "if the Pi is down",
-    "CALM": "unless it has just gone off",
-    "!ASKED": "before the request has gone out",
-    "!BY_HAND": "",
+    "CALM": "²",
+    "PI_DOWN": "³",
+    "PI_DOWN !ASKED": "³",  # nothing is ever asked for but in Asking and Countdown
+    "!ASKED": "⁴",
 }
+
+NOTES = """
+- ¹ Waiting, or Switched_ON where `initial_state` is that or `Relay_off`.
+- ² Not within 5 s of going off, nor within 15 s of another long press: hammering switches off.
+- ³ If the Pi has been silent, or refusing, for 15 s (`pi_down_s`) and was not asked to shut down.
+- ⁴ Once the Pi was asked to shut down it halts whatever the plug does: the power goes when it has,
+  and comes back 5 s later, in this state.
+"""
 
 
 def topics_table():
     """The README's MQTT topics: what mqtt.py publishes and takes, in words from the settings."""
     mqtt = _source("mqtt")
     words = mqtt["_COMMANDS"].decode().split()
-    rows = [("/switch", "in", ""), ("/error", "out", "at once")]
+    rows = [("/switch", "in", ""), ("/update", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
     sheet = _firmware("sheet")
@@ -108,7 +118,7 @@ def topics_table():
     lines = ["| topic | | sent | what |", "|---|---|---|---|"]
     for topic, way, when in rows:
         label, text = labels["topic_" + topic[topic.rfind("/") + 1 :]]
-        text = ", ".join(f"`{word}`" for word in words) if way == "in" else text
+        text = ", ".join(f"`{word}`" for word in words) if topic == "/switch" else text
         what = f"{label}: {text[0].lower() + text[1:] if text[:2].istitle() else text}"
         lines.append(f"| `{topic}` | {way} | {when} | {_cell(what.rstrip(': '))} |")
     return "\n".join(lines) + "\n"
@@ -136,7 +146,7 @@ def presses_table():
             rows = _rows(alias) + (anywhere if alias != "Relay_off" else [])
             cells = [_leads(event, rows) for event in events]
             lines.append(f"| {alias} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + NOTES
 
 
 def states():
@@ -163,17 +173,16 @@ def _leads(event, rows):
     for before, after in rows:
         if event not in before[0].split("|"):
             continue
-        guard = " ".join(filter(None, (GUARDS[word] for word in before[1:])))
-        target = after[0]
+        guard = " ".join(before[1:])
+        target = {"on_state": "on ¹", "stay": "stays off"}.get(after[0], after[0])
         if "remember" in after:
-            target = f"{'' if target == 'stay' else target + ', then '}off, then {after[-1]}"
-        elif target == "stay":
-            target = "stays off" if "OFF|FORCEOFF" in before else "nothing follows the off"
-        target = {"on_state": "on ¹"}.get(target, target)
-        cells.append(f"{target} {guard}".strip())
+            # the row before this one leads there at once; note ⁴ says what this one does
+            assert cells == [f"{after[-1]} {GUARDS['!ASKED']}"]
+            break
+        cells.append(f"{target} {GUARDS[guard]}" if guard else target)
         if not guard:
             break
-    return "; else ".join(cells) or "–"
+    return ", else ".join(cells) or "–"
 
 
 def _light(on, off):
@@ -199,6 +208,89 @@ def _source(name):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
             found[node.targets[0].id] = node.value.value
     return found
+
+
+def _resident():
+    # Not settings: plug.py lets go of the module once it is loaded, what stays is the bag.
+    return {part for whole in merge.RESIDENT for part in merge.WHOLES.get(whole, ())}
+
+
+# When a module is in the heap, by its name and what it says of itself; the first that fits.
+GROUPS = {
+    "Resident": lambda name, text: name in _resident(),
+    "At the root, never updated": lambda name, text: name in ("boot", "main", "trial", "recovery"),
+    "Updates": lambda name, text: name in ("ota", "unpack", "taking", "update", "remote", "slots"),
+    "Settings, loaded a step at a time": lambda name, text: name in _parts_of_settings(),
+    "The portal and its steps, one at a time": lambda name, text: "portal" in text,
+    "Loaded for one call": lambda name, text: True,
+}
+
+
+def house_table():
+    """docs/house.md: every module in its own words, by when it is in the heap."""
+    left = {path.stem: path.read_text("utf-8") for path in (ROOT / "firmware").glob("*.py")}
+    ours = set(left)
+    lines = []
+    for heading, belongs in GROUPS.items():
+        lines += ["", f"**{heading}**", "", "| module | in its own words | imports |"]
+        lines.append("|---|---|---|")
+        for name, source in sorted(left.items()):
+            tree = ast.parse(source)
+            text = ast.get_docstring(tree) or ""
+            if belongs(name, text):
+                del left[name]
+                text = text.split("\n\n")[0].replace("\n", " ")
+                below = ", ".join(f"`{other}`" for other in sorted(_imported(tree) & ours))
+                lines.append(f"| `{name}` | {_cell(text)} | {below} |")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _parts_of_settings():
+    return {"settings", "spare", *_source("settings")["_PARTS"].split()}
+
+
+def _imported(tree):
+    """Every module that is imported anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    return names
+
+
+def measured_table():
+    """The README's figures of 4.6, recorded once, and of this firmware, from docs/bench.md."""
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:4]]
+        for line in (ROOT / "docs/bench.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+
+    def figure(what, words, place=1):
+        for row in rows:
+            if row[0] == what and words in row[place]:
+                return row[place]
+        raise ValueError(f"docs/bench.md has no figure of {what}")
+
+    polls = [figure(state, "a minute") for state in ("Waiting", "Connected", "Armed", "Cooling")]
+    polls = ", ".join(f"{float(text.split()[0]):g}" for text in polls)
+    press = figure("OctoPrint is black-holed", " / ").split()
+    presses = figure("OctoPrint is black-holed", "presses", 2).split()[0]
+    stall = figure("OctoPrint is black-holed", " ms")
+    bare = next(row[1] for row in rows if row[0].startswith("control"))
+    off = figure("Pi halts in 20 s", " s")
+    return f"""\
+| measured | OctoPlugout 4.6 | this firmware |
+|---|---|---|
+| requests to OctoPrint a minute: looking, connected, armed, cooling | 4, 22, 14, 38 | {polls} |
+| the longest its loop stood still with the Pi off | 3 s looking, 9 s cooling | {stall}; a loop \
+without the firmware on the same PC: {bare} |
+| short presses that were lost while cooling, with the Pi off | 98 % | none of {presses}; decided \
+after {press[0]} ms |
+| from cool to power off, with a Pi that halts in 20 s | | {off}, of which 45 s are its silence |
+"""
 
 
 def spare_table():
@@ -233,6 +325,8 @@ DOCUMENTS = [
     ("README.md", "states", states_table),
     ("README.md", "presses", presses_table),
     ("README.md", "topics", topics_table),
+    ("README.md", "measured", measured_table),
+    ("docs/house.md", "modules", house_table),
 ]
 
 

@@ -66,6 +66,36 @@ WORDS = {
     "INSIST": "LONG within 15 s of a LONG",
 }
 
+# The same, as short as an arrow wants it; a note below the picture tells what is left out.
+SHORT = {
+    "PI_DOWN": "Pi down",
+    "WIFI_DOWN": "no WiFi",
+    "IDLE": "idle",
+    "HOT": "old and hot enough",
+    "COOL": "cool",
+    "SHUTS_DOWN": "",
+    "ASKED": "asked",
+    "ACCEPTED": "accepted",
+    "REFUSED": "refused",
+    "HALTED": "Pi halted",
+    "GONE_THEN_UP": "Pi back",
+    "NO_EFFECT": "Pi stays up",
+    "BOOTED": "",
+    "WAS_IDLE": "was idle",
+    "ANSWERED": "answered",
+    "CALM": "",
+    "WAKE": "5 s later, if remembered",
+    "INSIST": "LONG again",
+    "INSIST|LONG": "LONG",
+    "OVERDUE": "time over",
+    "!BY_HAND": "",
+}
+LEFT_OUT = (
+    "Pi down: it refuses or is silent; from Going, it has had the time to boot. Pi halted: silent through the"
+    " settle time. From Cooling to Countdown: with shutdown_pi off.",
+    "Switched off by hand (LONG again), a Countdown ends by itself in Relay_off only.",
+)
+
 
 def firmware():
     path = ROOT / "firmware" / "statemachine.py"
@@ -103,6 +133,19 @@ def words(guard: str) -> str:
     return WORDS.get(guard, guard)
 
 
+def brief(guards):
+    """All guards of a row as they stand at its arrow."""
+    found = []
+    for guard in guards:
+        text = SHORT.get(guard)
+        if text is None and guard[0] == "!":
+            text = "not " + brief([guard[1:]])
+        if text is None:
+            text = " or ".join(SHORT.get(w, WORDS.get(w, w)) for w in guard.split("|"))
+        found.append(text)
+    return ", ".join(filter(None, found))
+
+
 def aims(target):
     """The states a target may mean; on_state and the one remembered are explained in words."""
     return [part for part in target.split("/") if part in PLACES]
@@ -134,7 +177,8 @@ def svg(module):
         ]
         if not events:
             continue
-        label = " ".join(["|".join(events)] + guards[1:] + ([f"({more})"] if more else []))
+        label = brief(["|".join(events)] + guards[1:])
+        label += f" ({more.replace('BY_HAND', 'by hand')})" if more else ""
         for aim in aims(target) or ([state] if target == "stay" else []):
             arrows.setdefault((state, aim), []).append(label)
         if target in ("on_state", "remembered/on_state"):
@@ -193,10 +237,11 @@ def svg(module):
     out += texts
     notes = ["%s > %s from %s" % (e, t, ", ".join(where)) for (e, t), where in common.items()]
     notes += [
-        "%s > %s %s from every on-state that has no row of its own for it" % (" ".join(g), t, more)
+        f"{brief(g)} > {t}{more and f' ({more})'} from every on-state without a row of its own for it"
         for s, g, t, more in table
         if s == "any on-state"
     ]
+    notes += LEFT_OUT
     notes.append("* the state remembered, or initial_state's: Waiting or Switched_ON")
     for i, note in enumerate(notes):
         out.append(f'<text class="l" x="30" y="{HEIGHT - 12 - 14 * (len(notes) - 1 - i)}">'
@@ -207,8 +252,10 @@ def svg(module):
 def _edge(x, y, dx, dy, nx, ny):
     # Where an arrow in this direction leaves the box, shifted a little to its side.
     half_w, half_h = BOX[0] / 2, BOX[1] / 2
-    scale = min(half_w / abs(dx) if dx else 9e9, half_h / abs(dy) if dy else 9e9)
-    return x + dx * scale + nx * 9, y + dy * scale + ny * 9
+    scale_x, scale_y = half_w / abs(dx) if dx else 9e9, half_h / abs(dy) if dy else 9e9
+    if scale_x < scale_y:  # along the edge, so that its tip lies neither within nor off the box
+        return x + dx * scale_x, y + dy * scale_x + ny * 9
+    return x + dx * scale_y + nx * 9, y + dy * scale_y
 
 
 def _text(x, y, labels, anchor):

@@ -1,49 +1,80 @@
-"""Makes one module of several that come into the plug's heap together.
+"""Makes one module of several: those that come into the plug's heap together, and small ones.
 
-Each module costs about 200 bytes by being one, and pays again for every name that another has as
-well. In the source they stay apart, each file one idea; on the plug they live in the modules that
-WHOLES names. What parts of one whole import from each other is there already; who else imports
-from a part is sent to the whole. Only `from … import …` can be followed so; others are refused.
+Each module costs about 200 bytes of heap by being one, pays again for every name that another has
+as well, and takes a whole block of the flash however small it is. In the source they stay apart,
+each file one idea; on the plug they live in the modules that WHOLES names.
+
+What parts of one whole import from each other is there already; who else imports from a part, or
+lets go of it, is sent to the whole. The `run` of a part that has moved in with another bears the
+part's name there.
 """
 
 import ast
+import builtins
 
 # Which parts each is made of, in the order in which they are needed: a part imports only from
-# those before it. They come one after the other: reading the settings takes room that only the
-# first leaves, and the last is let go while the portal is open.
+# those before it.
 WHOLES = {
+    # Resident. They come one after the other: reading the settings takes room that only the first
+    # leaves, and the last is not there while the portal is open.
     "plug": ("board", "plug"),
     "statemachine": ("gestures", "wire", "statemachine"),
     "octoapi": ("octoapi", "mqtt"),
+    # Let go after use. What follows on each other, or comes at moments with room to spare.
+    "figures": ("refusal", "figures"),
+    "opening": ("firsts", "radio", "closing", "opening"),
+    "apply": ("diary", "apply"),
 }
+
+# In the heap for as long as the plug runs; the others are imported where they are used and let go
+RESIDENT = ("plug", "statemachine", "octoapi", "settings")
 
 
 def merge(texts):
     """`texts`, {module: text}, with parts made wholes. ValueError: they cannot be."""
     whole_of = {part: whole for whole, parts in WHOLES.items() if whole in texts for part in parts}
+    trees = {name: ast.parse(text) for name, text in texts.items()}
+    runs = _runs(trees, whole_of)
     merged = {}
-    for name, text in texts.items():
+    for name, tree in trees.items():
         if name not in whole_of:
-            tree = ast.parse(text)
-            _redirect(tree, whole_of, None)
+            _redirect(tree, whole_of, runs, None)
             merged[name] = ast.unparse(tree)
     for whole in dict.fromkeys(whole_of.values()):
-        merged[whole] = _whole(whole, [p for p in WHOLES[whole] if p in texts], texts, whole_of)
+        parts = {part: trees[part] for part in WHOLES[whole] if part in trees}
+        merged[whole] = _whole(whole, parts, whole_of, runs)
     return merged
 
 
-def _whole(whole, parts, texts, whole_of):
+def alone(whole, parts, texts):
+    """The text of a module that is made of these parts and needs none of the others."""
+    trees = {part: ast.parse(texts[part]) for part in parts}
+    whole_of = dict.fromkeys(parts, whole)
+    return _whole(whole, trees, whole_of, _runs(trees, whole_of))
+
+
+def _runs(trees, whole_of):
+    # Parts whose `run` bears the part's name in the whole.
+    return {
+        part
+        for part, whole in whole_of.items()
+        if part != whole and part in trees and "run" in _defined(trees[part])
+    }
+
+
+def _whole(whole, parts, whole_of, runs):
     lines, taken, imports = [], {}, set()
-    for part in parts:
-        tree = ast.parse(texts[part])
+    for part, tree in parts.items():
+        _redirect(tree, whole_of, runs, whole)
+        if part in runs:
+            _rename(tree, {"run": part})
         twice = set()
         for name in _defined(tree):
             if taken.setdefault(name, part) != part:
                 if name[0] != "_":
                     raise ValueError(f"{name} stands in both {taken[name]} and {part}")
                 twice.add(name)
-        _own(tree, twice, part)
-        _redirect(tree, whole_of, whole)
+        _rename(tree, {name: f"{name}_{part}" for name in twice})
         for node in tree.body[1:] if ast.get_docstring(tree) is not None else tree.body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 text = ast.unparse(node)
@@ -51,6 +82,10 @@ def _whole(whole, parts, texts, whole_of):
                     continue
                 imports.add(text)
             lines.append(node)
+    for part, tree in parts.items():
+        for name in _loaded(tree) & set(dir(builtins)):
+            if taken.get(name, part) != part:
+                raise ValueError(f"{part} means another {name} than that of {taken[name]}")
     return '""""""\n' + ast.unparse(ast.Module(lines, []))
 
 
@@ -69,33 +104,52 @@ def _stored(node):
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
-def _own(tree, names, part):
-    # What is private to a part must not meet its namesake in another.
+def _loaded(tree):
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
+
+
+def _rename(tree, names):
+    # What stands at the top of a part must not meet its namesake in another.
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in names:
-            node.id += "_" + part
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
         elif isinstance(node, ast.Global):
-            node.names = [n + "_" + part if n in names else n for n in node.names]
+            node.names = [names.get(name, name) for name in node.names]
     for node in tree.body:
         if getattr(node, "name", None) in names:
-            node.name += "_" + part
+            node.name = names[node.name]
 
 
-def _redirect(tree, whole_of, here):
-    # Imports from parts go to their wholes, or away if that is `here`.
+def _redirect(tree, whole_of, runs, here):
+    # Imports from parts go to their wholes, or away if that is `here`; so does what is let go.
+    for line in tree.body:
+        for name in line.names if isinstance(line, ast.Import) else ():
+            if here and whole_of.get(name.name) == here:
+                raise ValueError(f"line {line.lineno}: from {name.name} import what?")
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             lines = getattr(node, field, None)
             if isinstance(lines, list) and lines:
                 kept = [line for line in lines if not _is_here(line, whole_of, here)]
                 setattr(node, field, kept or [ast.Pass()])
+        if isinstance(node, ast.Attribute) and node.attr == "run":
+            if getattr(node.value, "id", None) in runs:
+                node.attr = node.value.id
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PARTS":
+            words = [whole_of.get(word, word) for word in node.value.value.split()]
+            node.value = ast.Constant(" ".join(dict.fromkeys(words)))
+        said = _module_said(node)
+        if said is not None:
+            said.value = whole_of.get(said.value, said.value)
 
 
 def _is_here(line, whole_of, here):
     if isinstance(line, ast.Import):
         for name in line.names:
             if whole_of.get(name.name, name.name) != name.name:
-                raise ValueError(f"line {line.lineno}: from {name.name} import what?")
+                name.asname = name.asname or name.name
+                name.name = whole_of[name.name]
     elif isinstance(line, ast.ImportFrom) and line.module in whole_of:
         line.module = whole_of[line.module]
         if line.module == here:
@@ -103,3 +157,14 @@ def _is_here(line, whole_of, here):
                 raise ValueError(f"line {line.lineno}: import it under its own name")
             return True
     return False
+
+
+def _module_said(node):
+    # The text that names a module in sys.modules["…"], sys.modules.pop("…") and _step("…", …).
+    first = None
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules":
+        first = node.slice
+    elif isinstance(node, ast.Call) and node.args:
+        if ast.unparse(node.func) in ("sys.modules.pop", "_step", "step"):
+            first = node.args[0]
+    return first if isinstance(first, ast.Constant) and isinstance(first.value, str) else None

@@ -44,16 +44,20 @@ def keywords(trees):
 class Packer:
     """Packs modules that know each other's names.
 
-    `modules`: {module: text} of all of them. `foreign`: names that others' objects have.
+    `modules`: {module: text} of all of them. `foreign`: names that others' objects have. `kept`:
+    settings that are attributes of Settings and of nothing else; their texts, by which files and
+    forms call them, stay. `attributes` says what they become, for the table that they come from.
     """
 
-    def __init__(self, modules, foreign):
+    def __init__(self, modules, foreign, kept=()):
         self.modules = modules
         self._stay = keywords([ast.parse(text) for text in modules.values()])
         self._public = public_names(modules, foreign)
         members = {name for text in modules.values() for name in _open_members(ast.parse(text))}
         self._members = {self._public.get(name, name) for name in members}
         self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
+        taken = {*self._public.values(), "id"}
+        self.attributes = dict(zip(kept, (w for w in SHORT if w not in taken), strict=False))
 
     def module(self, name):
         """The packed text of one of them."""
@@ -63,32 +67,55 @@ class Packer:
             # "offline", may be a word of the outside world there.
             own = name == MACHINE
             words = {word: w for word, w in self._words.items() if own or not word.islower()}
-        return pack(self.modules[name], self._stay, words, self._public, self._members)
+        text = self.modules[name]
+        if name == SPARE:
+            text = self.table(text)
+        return pack(text, self._stay, words, self._public, self._members, self.attributes)
+
+    def table(self, text):
+        """The table of settings, which says after a `*` what attribute a value becomes."""
+        return re.sub(
+            r"(?m)^((\w+)\|\w+\*)(?=\|)",
+            lambda found: found[1] + self.attributes.get(found[2], ""),
+            text,
+        )
 
     def beside(self, text):
         """The packed text of a module that is not one of them, but uses them."""
-        return pack(text, words=self._words, public=self._public, members=self._members)
+        stay = {node.arg for node in ast.walk(ast.parse(text)) if isinstance(node, ast.arg)}
+        return pack(text, stay, self._words, self._public, self._members, self.attributes)
 
 
 # The module in which the state table stands.
 MACHINE = "statemachine"
 
+# And the one that has the rows of settings.txt once more.
+SPARE = "spare"
 
-def pack(source, stay=frozenset(), words=None, public=None, members=frozenset()):
+
+def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(), attributes=()):
     """`source` with short names; `stay` are parameter names that must not change.
 
     `words`: what table_words() returned, for a module that speaks of states and conditions.
     `public`: what public_names() returned. `members`: names that objects of ours show to others.
+    `attributes`: {name of an attribute: another}.
     """
     tree = ast.parse(source)
     if words:
         _words(tree, words)
     for node, field in _identifiers(tree):
         name = getattr(node, field)
-        setattr(node, field, (public or {}).get(name, name))
+        if field == "attr" and name in attributes:
+            node.attr = attributes[name]
+        else:
+            setattr(node, field, (public or {}).get(name, name))
     _parameters(tree, stay | keywords([tree]))
     _NoTuples().visit(tree)
-    _private(tree, stay, members | set(_open_members(tree)))
+    said = {name for node in ast.walk(tree) for name in getattr(node, "names", ())}
+    if not any(
+        isinstance(name, str) and name[0] == "_" for name in said
+    ):  # a global is not followed
+        _private(tree, stay, members | set(_open_members(tree)))
     _often_first(tree)
     return ast.unparse(tree)
 

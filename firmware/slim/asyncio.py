@@ -52,7 +52,7 @@ def create_task(coro):
 
 
 def run(coro):
-    """Run `coro` and all tasks until it ends; raises what it raised, StopIteration at its end.
+    """Run `coro` and all tasks until it ends; returns or raises what it did.
 
     A task that fails is printed and over; what is no Exception ends everything.
     """
@@ -73,6 +73,8 @@ def run(coro):
                 task.coro.send(None)
         except (CancelledError, Exception) as error:
             if task is main:
+                if isinstance(error, StopIteration):
+                    return error.value
                 raise
             if not isinstance(error, (CancelledError, StopIteration)):
                 sys.print_exception(error)

@@ -21,6 +21,7 @@ pin_line = bytearray(b"o00 0\n")
 last_us = worst_us = 0
 looked_ms = told_ms = 0
 seen = None
+key = ""  # what the machine calls the row that fired last; the names here are in the ROM
 running = False
 port = 0  # on 127.0.0.1, that the simulator gave last
 
@@ -56,7 +57,7 @@ def pump():
 
 def obey(what, words):
     """One line from the simulator."""
-    global running, worst_us, port
+    global running, worst_us, port, key
     if what == "i":
         n = int(words[0])
         silicon.pins[n] = silicon.pins[n] & 3 | (4 if words[1] == "1" else 0)
@@ -80,6 +81,8 @@ def obey(what, words):
             bytes.fromhex(words[1]).decode(),
             int(words[2]),
         )
+    elif what == "f":
+        key = words[0]
     elif what == "t":
         silicon.routes = bytes.fromhex(words[0]) if words else b""
     elif what == "b":
@@ -145,16 +148,17 @@ def sampled(n):
 
 
 def look(now):
-    """Tell state, reason and countdown when they changed; heap and stall once a second."""
+    """Tell state, reason, countdown and row when they changed; heap and stall once a second."""
     global seen, told_ms
     plug = sys.modules.get("plug")
     machine = getattr(getattr(plug, "current", None), "machine", None)
     if machine is not None:
-        new = (machine.state, machine.reason, machine.countdown_s)
+        fired = getattr(machine, key, 0) if key else 0
+        new = (machine.state, machine.reason, machine.countdown_s, fired)
         if new != seen:
             seen = new
             count = "" if new[2] is None else new[2]
-            say("s %s\t%s\t%s\n" % (new[0], str(new[1]).replace("\n", " "), count))
+            say("s %s\t%s\t%s\t%s\n" % (new[0], str(new[1]).replace("\n", " "), count, fired))
     if time.ticks_diff(now, told_ms) >= 1000:
         told_ms = now
         say("h %d %d\n" % (gc.mem_free(), worst_us))

@@ -116,3 +116,7 @@ def install(sources=True):
     for folder in (os.path.join(ROOT, ".cache", "lib"), os.path.join(ROOT, "firmware")):
         if sources and folder not in sys.path:
             sys.path.insert(0, folder)
+    if sources:
+        from ..flash import _tool
+
+        sys.path.append(str(_tool("shelf").lay(os.path.join(ROOT, "build/pc")).parent))

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import build
 import fetch
-import pack
 
 K = 1024
 
@@ -62,6 +61,9 @@ DELIVERIES = {
     )
 }
 
+# The 1 MB plug with each of the portal's steps in a file of its own, to be looked at one by one.
+LOOSE = Delivery("loose", "1 MB plug: steps as files", 36 * K)
+
 
 def prepare():
     """Compiles the firmware and lays out BUILT anew; returns what build.build() returns."""
@@ -70,13 +72,15 @@ def prepare():
     rows = build.build(BUILT / "1mb")
     for shim in sorted(SHIMS.glob("*.py")):
         kind, _, name = shim.stem.rpartition("_")
-        build.compile_mpy(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy", 3)
+        compile_beside(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy")
+    build.build(LOOSE.folder, loose=True)
     stock = DELIVERIES["1mb"].folder
-    for name, slot in ("2mb", "a"), ("rom", "inside"):
+    for name, slot, of in ("2mb", "a", stock), ("rom", "inside", LOOSE.folder):
         delivery = DELIVERIES[name]
-        shutil.copytree(stock / "a", delivery.folder / slot)
-        for entry in build.ENTRY:
-            shutil.copy(stock / entry, delivery.folder)
+        shutil.copytree(of / "a", delivery.folder / slot)
+        for entry in stock.iterdir():
+            if entry.is_file():
+                shutil.copy(entry, delivery.folder)
         if name == "rom":
             _romfs(delivery.folder / slot, delivery.folder / "rom")
             shutil.rmtree(delivery.folder / slot)
@@ -94,7 +98,7 @@ def _romfs(folder, image):
 def compile_beside(source, target):
     """Compiles a file that is no part of the firmware but uses its modules, by the short names
     that they have on the plug."""
-    packer = pack.Packer(build.texts(), build._foreign())
+    packer = build.packer_of_all()
     text = Path(source).read_text(encoding="utf-8")
     return build.compile_mpy(Path(source), Path(target), 3, lambda: packer.beside(text))
 

@@ -5,10 +5,11 @@ import contextlib
 import re
 import time
 
-import build
+import aiohttp
+
 from env import say
 
-from . import modules
+from . import modules, visitor
 from .delivery import DELIVERIES, K
 from .faults import LONG, SOON
 from .plant import Broker, Http, Names, Plug, printer
@@ -16,7 +17,7 @@ from .plant import Broker, Http, Names, Plug, printer
 STEP = K // 4
 
 # Everything on, short times, and settings that cost something.
-CONFIG = {
+CONFIG = visitor.CONFIG | {
     "wifi_ssid": "a network of thirty-two letters.",
     "wifi_password": "its password",
     "wifi_country": "DE",
@@ -221,6 +222,44 @@ async def moments(of, names, heap=0):
     return seen
 
 
+OPEN = "portal open"
+VISITS = 3
+_door = asyncio.Lock()  # there is one port 80
+
+
+async def visits(of, names):
+    """Moments of a plug whose portal is opened, looked at, used and closed again three times, in
+    the model's heap; raises Failed."""
+    seen = Moments()
+    probe = modules.shims(of.name, "probe")
+    async with _door, Work(of, of.heap + probe, "probe", seen.said, names) as work:
+        seen.now = "starting"
+        await work.until(lambda: "/info" in work.broker.latest, "MQTT")
+        for n in range(1, VISITS + 1):
+            say(f"{of.name}: the portal is open, visit {n} of {VISITS}")
+            seen.now = "opening"
+            hold = work.plug.root / "hold"
+            hold.touch()
+            await asyncio.sleep(visitor.HOLD_S)
+            hold.unlink()
+            async with visitor.Visitor() as guest:
+                try:
+                    await guest.enter()
+                    seen.now = OPEN
+                    await guest.look()
+                    await guest.save(cool_below_c=str(40 + n))
+                    work.broker.latest.clear()
+                    await guest.leave()
+                except (aiohttp.ClientError, TimeoutError) as wrong:
+                    raise Failed(f"visit {n}: {wrong!r}; {work.plug.trouble}") from None
+            seen.now = "closing"
+            await work.until(lambda: "/info" in work.broker.latest, "MQTT again")
+            await work.until(lambda: work.broker.latest.get("/reason") in RESTS, "rest", AWAY_S)
+            seen.now = f"after visit {n}"
+            await asyncio.sleep(3)
+    return seen
+
+
 def _faulty(http, every=10):
     """An answer function for `http`: each tenth poll goes wrong, each time in another way."""
     count = 0
@@ -362,10 +401,11 @@ async def full(of):
         used = max(roomy.worst(moment)[0] for moment in MOMENTS if roomy.worst(moment))
         used -= probe + of.rom
         low = (used + 33 * K // 32) // K * K
-        (size, why), tight, long = await asyncio.gather(
+        (size, why), tight, long, open_ = await asyncio.gather(
             smallest(of, FULL, names, low, low + 14 * K, STEP),
             _or_why(moments(of, names)),
             _or_why(endurance(of, names, 2000)),
+            _or_why(visits(of, names)),
         )
     text = f"{size / K:.2f}k" if size else f"more than {low // K + 14}k"
     row("smallest heap that works", text, f"wanted {want}k; just below: {why}")
@@ -377,8 +417,16 @@ async def full(of):
                 _, free, block = tight.worst(moment)
                 row(moment, f"{free:,} / {block:,} B", "least free, smallest largest block")
         row("worst wanted", f"{want_free * K:,.0f} / {want_block * K:,.0f} B", "")
-    portal = (build.FIRMWARE / "portal.py").exists()
-    row("portal open", "–", "not measured yet" if portal else "there is no portal yet")
+    if isinstance(open_, Failed):
+        row(OPEN, "fails", str(open_))
+    else:
+        _, free, block = open_.worst(OPEN)
+        row(OPEN, f"{free:,} / {block:,} B", "every page looked at, settings saved")
+        free, block = max(r[1:] for r in open_.seen[f"after visit {VISITS}"])
+        row("after it was closed", f"{free:,} / {block:,} B", "at rest again")
+        used = [min(open_.seen[f"after visit {n}"])[0] for n in range(1, VISITS + 1)]
+        note = f"used after visit {VISITS}, beside what was used after the second"
+        row("growth with each opening", f"{used[-1] - used[-2]:+,} B", note)
     if isinstance(long, Failed):
         row("2,000 polls, 200 faults", "fails", str(long))
     else:

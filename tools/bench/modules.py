@@ -70,12 +70,13 @@ def shims(of="1mb", kind="bare"):
 def costs(of="1mb"):
     """[(what, bytes of heap, bytes that stay when it is let go or None if it stays)]."""
     rows = []
-    use = [m.stem for m in sorted((delivery.BUILT / "1mb/a").glob("*.mpy"))]
+    use = [m.stem for m in sorted((delivery.LOOSE.folder / "a").glob("*.mpy"))]
     use = [name for name in use if name not in RESIDENT.split()]
     if of == "1mb":
         use.append("umqtt.simple")
     code = _CODE % (RESIDENT, " ".join(use))
-    for line in delivery.run(delivery.DELIVERIES[of], code).splitlines():
+    where = delivery.LOOSE if of == "1mb" else delivery.DELIVERIES[of]
+    for line in delivery.run(where, code).splitlines():
         kind, name, *numbers = line.split()
         numbers = [int(n) for n in numbers]
         name = NAMES.get(name, "module " + name)

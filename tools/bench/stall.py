@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import statistics
 
-from . import faults, heap
+from . import faults, heap, visitor
 from .delivery import DELIVERIES, K
 from .plant import Broker, Http, Names, Plug
 
@@ -16,11 +16,12 @@ BLACK_HOLE = "192.0.2.1"
 
 class Case:
     """What is wrong. octoprint: handler or bytes, or "refused", "black hole"; broker: handler, or
-    "restarts"; names: False if the name server is silent; saves: settings are saved."""
+    "restarts"; names: False if the name server is silent; saves: settings are saved; visited:
+    the portal is open, and somebody looks at all of it and saves."""
 
-    def __init__(self, name, octoprint=None, broker=None, names=True, saves=False):
+    def __init__(self, name, octoprint=None, broker=None, names=True, saves=False, visited=False):
         self.name, self.octoprint, self.broker = name, octoprint, broker
-        self.names, self.saves = names, saves
+        self.names, self.saves, self.visited = names, saves, visited
 
 
 CASES = (
@@ -40,6 +41,7 @@ CASES = (
     Case("packet of 268 MB", broker=faults.giant),
     Case("broker restarts", broker="restarts"),
     Case("settings saved", saves=True),
+    Case("portal open, visited", visited=True),
 )
 
 
@@ -60,7 +62,10 @@ class Place:
             "probe_port": self.http.port,
             "long_press_ms": 100,
         }
-        self.restarts = None
+        self.guest = None
+        if case.visited:
+            self.config |= visitor.CONFIG
+            self.guest = asyncio.create_task(self._visit())
         if not case.names:
             self.config |= {"octoprint_host": "octopi.nowhere", "mqtt_host": "broker.nowhere"}
         if case.octoprint == "refused":
@@ -70,7 +75,7 @@ class Place:
         elif case.octoprint:
             self.http.answer = lambda path: case.octoprint
         if case.broker == "restarts":
-            self.restarts = asyncio.create_task(self._restart())
+            self.guest = asyncio.create_task(self._restart())
         elif case.broker:
             self.broker.handle = case.broker
         return self
@@ -84,9 +89,16 @@ class Place:
             await asyncio.sleep(1)
             await self.broker.start(port)
 
+    async def _visit(self):
+        async with visitor.Visitor() as guest:
+            await guest.enter()
+            while True:
+                await guest.look()
+                await guest.save(cool_below_c=str(40 + guest.seen % 10))
+
     async def __aexit__(self, *_):
-        if self.restarts:
-            self.restarts.cancel()
+        if self.guest:
+            self.guest.cancel()
         self.http.close()
         self.broker.close()
 
@@ -96,11 +108,15 @@ class Seen:
 
     def __init__(self):
         self.gaps, self.presses, self.moves = [], [], 0
+        self.restart = 0.0  # ms for which a restart in place did not look at the button
 
     def said(self, text):
         words = text.split()
         if words[:1] == ["t"]:
             self.gaps.append(int(words[1]) / 1000)
+        elif words[:1] == ["r"]:
+            self.restart = int(words[1]) / 1000
+            self.gaps.clear()  # of what it loads, too
         elif words[:1] == ["b"]:
             self.presses.append(int(words[1]) / 1000)
             self.moves += len(words) > 2
@@ -110,13 +126,15 @@ async def watch(case, seconds):
     """Seen of the whole firmware in that case; raises heap.Failed."""
     seen = Seen()
     of = DELIVERIES["1mb"]
-    files = {"saves": str(int(case.saves))}
+    files = {"saves": "-1" if case.visited else str(int(case.saves))}
     async with Place(case) as place:
         plug = Plug(of, 64 * K, place.config, "stall", said=seen.said, files=files)
         async with plug:
             await asyncio.sleep(seconds)
             if plug.trouble or not seen.gaps:
                 raise heap.Failed(plug.trouble or "the ticker never ran")
+            if place.guest and place.guest.done():
+                raise heap.Failed(f"the visit ended: {place.guest.exception()}")
     del seen.gaps[:3]  # the modules are loaded in these
     return seen
 
@@ -183,6 +201,8 @@ def rows(results):
         if worst > 2 * alone + 10:
             note += ": too long"
         note = f"usual worst of a second {usual:.1f} ms; {note}"
+        if seen.restart:
+            note += f"; opened by a restart in place of {seen.restart:.0f} ms"
         stalls.append((name, f"{worst:.1f} ms", note, command))
         if case:
             figure = (

@@ -1,4 +1,7 @@
-"""machine.py that tells twenty times a second how the heap is, after a collection."""
+"""machine.py that tells twenty times a second how the heap is, after a collection.
+
+The button is held down for as long as there is a file `hold`.
+"""
 
 import gc
 import sys
@@ -10,6 +13,7 @@ _pins = bytearray(17)
 _kept = b""
 _due = ticks_ms()
 _count = 0
+_level = 1
 
 
 class Pin:
@@ -23,7 +27,7 @@ class Pin:
             _pins[n] = value
 
     def __call__(self, value=None):
-        global _due, _count
+        global _due, _count, _level
         if value is None:
             if self.n:
                 return _pins[self.n]
@@ -33,8 +37,13 @@ class Pin:
                 _count += 1
                 if _count % 100 == 0:
                     print("modules", *sys.modules)
+                try:
+                    open("hold").close()
+                    _level = 0
+                except OSError:
+                    _level = 1
                 _due = ticks_add(ticks_ms(), 50)
-            return 1
+            return _level
         _pins[self.n] = value
 
 

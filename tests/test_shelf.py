@@ -1,0 +1,121 @@
+"""The portal's pages and steps in one file: everything is there, and is found where it begins."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+
+import build
+import merge
+import portal
+import shelf
+from platform_rules import imports
+
+GATE = portal.Portal.__new__(portal.Portal)
+
+
+def rows():
+    """[(name, where it begins)] of the shelf that this PC's portal uses."""
+    with GATE.open("/keys") as file:
+        file.seek(0)
+        line = file.readline().decode()
+    return [(name, int(at)) for name, at in re.findall(r" ([\w.]+)=(\d+)", line)]
+
+
+def test_every_page_begins_where_the_first_line_says():
+    found = dict(rows())
+    assert set(found) == {path.stem for path in shelf.pages()}
+    for path in shelf.pages():
+        with GATE.open("/" + path.stem) as file:
+            data = path.read_bytes()
+            assert file.read(len(data) + 2) == data + b"=\n"
+
+
+def test_what_is_not_on_it_is_not_found():
+    for name in "/frame.html", "/fram", "/rame", "/settings.mpy", "/", "":
+        with pytest.raises(OSError) as found:
+            GATE.open(name)
+        assert found.value.args == (2,)
+        with pytest.raises(OSError):
+            GATE.stat(name)
+    assert GATE.stat("/frame")[0] == 0x8000
+
+
+def test_a_first_line_of_any_length_is_read_in_whole_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    for count in range(12):
+        steps = [(f"step{n}.mpy", b"M%d" % n) for n in range(count)]
+        shelf.lay(tmp_path, steps)
+        for name, data in steps:
+            with GATE.open("/" + name) as file:
+                assert file.read(len(data)) == data
+        with pytest.raises(OSError):
+            GATE.open(f"/step{count}.mpy")
+
+
+def test_a_shelf_that_was_cut_off_is_an_error_and_no_endless_loop(tmp_path, monkeypatch):
+    whole = shelf.packed()
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    for size in 0, 1, 127, 128, 200:
+        (tmp_path / shelf.NAME).write_bytes(whole[:size])
+        with pytest.raises(OSError):
+            GATE.open("/wifi")
+
+
+@pytest.mark.parametrize("text", ["=a\n=\n", "=a\nb", "=\n"])
+def test_a_page_that_would_end_too_early_is_refused(tmp_path, monkeypatch, text):
+    (tmp_path / "keys.txt").write_text("word A sentence\n")
+    (tmp_path / "page.html").write_text(text)
+    monkeypatch.setattr(shelf, "PAGES", tmp_path)
+    with pytest.raises(ValueError, match="page.html: "):
+        shelf.packed()
+
+
+def test_what_is_needed_while_the_portal_is_shut_stands_beside_the_shelf():
+    """Imports are followed from what starts the plug, but not into the portal; a step of the
+    settings is found by its name in a text."""
+    texts = build.texts()
+    needed, left = {"portal"}, ["plug", "slots"]
+    while left:
+        name = left.pop()
+        if name in texts and name not in needed:
+            needed.add(name)
+            left += [module for _, module in imports(texts[name])]
+            for node in ast.walk(ast.parse(texts[name])):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_step", "step"):
+                    left.append(getattr(node.args[0], "value", ""))
+    needed.discard("sheet")  # settings.page() is for the PC; the portal asks for it itself
+    beside = set(merge.RESIDENT) | set(build.LOOSE.split())
+    assert needed <= beside
+    assert not {"brief", "fields", "intake", "front", "wifi", "keys"} & beside
+
+
+ASKS = """
+import sys, os
+sys.path.insert(0, "a")
+import portal
+found = [getattr(portal, name) for name in dir(portal)]  # by what it can: names are short here
+gate = object.__new__([it for it in found if type(it) is type and hasattr(it, "umount")][0])
+os.mount(gate, "/steps")
+sys.path.insert(1, "/steps")
+for name in "%s".split():
+    print(name, __import__(name).run.__name__ != "")
+    del sys.modules[name]
+for name in "json", "errno", "frame", "nothing":
+    try:
+        print(name, __import__(name).__name__)
+    except ImportError:
+        print(name, "is no module")
+"""
+
+
+@pytest.mark.real
+def test_the_plugs_python_imports_every_step_from_it(micropython, flash):
+    names = "brief fields front intake joining octokey report rows storing trying wifi asking"
+    command = [str(micropython), "-X", "heapsize=48k", "-c", ASKS % names]
+    done = subprocess.run(command, cwd=flash, capture_output=True, text=True)
+    assert done.stderr == ""
+    said = [f"{name} True" for name in names.split()]
+    said += ["json json", "errno errno", "frame is no module", "nothing is no module"]
+    assert done.stdout.splitlines() == said
