@@ -22,6 +22,7 @@ def run(plug):
         plug.board.join(plug.s, ticks_ms(), True)
     gc.collect()
     plug.connect()
+    plug.entered(plug)
     if sys.implementation.name == "micropython":
         type(plug.octo).__init__ = None  # type: ignore  (called once, as at the start)
     plug.machine.forget()

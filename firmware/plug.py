@@ -21,17 +21,11 @@ _WAIT_MS = const(1000)  # a task that failed starts again after this, doubling �
 _LONGEST_MS = const(60000)  # … up to this
 _SWEEP_MS = const(8000)  # out of memory still, having waited so long: not by chance
 _GOOD_MS = const(15000)  # and anew once it has lasted longer than any failure does
-_ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
-_ASK_LONGEST_MS = const(300000)  # … up to this
 
 # While the power may be cut soon the poller never pauses and nothing is loaded from the flash.
 _CRITICAL = "Asking Countdown Going"
 _RECEIVING = const(2)  # Machine.frozen, when an update is on its way
 _OFFERED = const(3)  # and when a SHORT press would allow it
-_SETTLED = "Cooling Asking Countdown Going"  # here the address that last answered is used
-
-# The states that the printer's display tells of, as their texts stand in the setting `messages`.
-_TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 current = None  # the Plug that runs
 watchdog = None  # what feeds it; None when there is none. settings.py calls it, too
@@ -88,31 +82,16 @@ class Plug:
         self.again = False  # a restart in place is wanted, once nothing is at stake
         self.left = None  # what this run leaves to the next, when it is to end
         self._serial = True
-        self._looks_up = False  # a name
+        self.looks_up = False  # a name
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
-        self._hurry = True  # poll now
-        self._polled = self._job_due = self._ask_due = now
-        self._job = ""  # what the printer did when the job was last asked for
-        self._ask_wait = 0
         self._why = ""  # what the machine said last
-        self._say = ""  # what the display is to be told: of a state, or "refused"
-        self._told = 0  # the temperature it was told last
-        self._works = (self._poll, self._serve)
         self.tasks = [None, None]
 
     def connect(self):
         """Have a poller, and a connection to the broker that the settings name, if any."""
-        if self.octo is None:
-            from octoapi import OctoApi
+        import online
 
-            self.octo = OctoApi(self.s, self.resolve, self.board.wlan.isconnected)
-            self.octo.address = self.known
-        self.mqtt = None
-        if self.s.mqtt_host not in ("", "none"):
-            from mqtt import Mqtt
-
-            self.mqtt = Mqtt(self.s, self.resolve, self.value, self.post)
-            self.mqtt.address = self.broker
+        online.connect(self)
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -173,7 +152,7 @@ class Plug:
         if ticks_diff(now, self.started) >= 60000:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
-            if self.watchdog and self.machine.alias not in _CRITICAL:
+            if self.watchdog and not self.critical():
                 import slots
 
                 del sys.modules["slots"]
@@ -183,7 +162,7 @@ class Plug:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
-        critical = self.machine.alias in _CRITICAL
+        critical = self.critical()
         if self.changes and not critical:
             import apply
 
@@ -199,7 +178,7 @@ class Plug:
             if not self.board.wlan.isconnected():
                 self.octo.since = None  # however short: the Pi may have lost it too
             elif self.octo.since is None:
-                self._hurry = True
+                self.hurry = True
         if self.joins:
             self.board.join(self.s, now)
 
@@ -238,14 +217,14 @@ class Plug:
         tasks = self.tasks
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():  # type: ignore
-                tasks[i] = asyncio.create_task(self._keep(self._works[i]))
+                tasks[i] = asyncio.create_task(self._keep(self.works[i]))
 
     async def _keep(self, work):
         wait = _WAIT_MS
         while True:
             started = ticks_ms()
             try:
-                await work()
+                await work(self)
             except OSError:
                 pass  # the usual: somebody does not answer
             except Exception as error:
@@ -257,6 +236,10 @@ class Plug:
                 wait = _WAIT_MS
             await asyncio.sleep_ms(wait)
             wait = min(2 * wait, _LONGEST_MS)
+
+    def critical(self):
+        """Whether the power may be cut soon: then poller, MQTT and the flash have no pause."""
+        return self.machine.alias in _CRITICAL
 
     def post(self, event):
         """A press, a command, or how a shutdown request went: tell the machine. UPDATE: open."""
@@ -276,7 +259,7 @@ class Plug:
             row = row.split()
             if row[0] == machine.state and machine.look == alias:
                 words = row[1:]
-        if self.s.led_off and alias not in _CRITICAL:
+        if self.s.led_off and not self.critical():
             words = (0, 0)
         self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]
@@ -286,13 +269,8 @@ class Plug:
         if before == machine.state:
             self._why = machine.reason
             return
-        self._hurry = True
-        if self.mqtt:
-            self.mqtt.news = self.mqtt.news[-4:] + (machine.state,)  # type: ignore
-        if alias in _TOLD:
-            self._say = alias
-        if alias not in ("Asking", "Cooling"):
-            self._ask_wait = 0
+        if self.octo:
+            self.entered(self)
         if self.s.initial_state == "last" and alias in ("Relay_off", "Switched_ON", "Waiting"):
             with open("last", "w") as file:
                 file.write(machine.state)
@@ -305,111 +283,22 @@ class Plug:
             del sys.modules["diary"]
         self._why = machine.reason
 
-    # ---- OctoPrint ---------------------------------------------------------------------------
-
-    async def _poll(self):
-        machine = self.machine
-        octo = self.octo
-        while True:
-            await asyncio.sleep_ms(50)
-            now = ticks_ms()
-            due = self._hurry or ticks_diff(now, self._polled) >= machine.poll_ms
-            if not machine.poll_ms or machine.frozen or not due:
-                continue
-            self._hurry = False
-            self._polled = now
-            if self._say and machine.pi == "UP":
-                text = self._text()
-                self._say = ""
-                if text:
-                    await octo.say(text)
-            turns = machine.turns
-            alias = machine.alias
-            evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
-            await asyncio.sleep_ms(0)  # the last bytes and what follows from them are two steps
-            if machine.turns != turns or machine.frozen:
-                octo.forget()  # the relay has moved meanwhile: this was heard of another world
-                continue
-            machine.note = octo.problem
-            now = ticks_ms()
-            machine.observe(evidence, now)
-            self.sync()
-            if machine.alias == "Cooling" and (machine.hottest or self._told) <= self._told - 5:
-                self._say = "Cooling"
-            if machine.ask:
-                if self._ask_wait and ticks_diff(now, self._ask_due) < 0:
-                    continue
-                answer = await octo.shutdown(self.post)
-                machine.note = octo.problem
-                if answer == "REFUSED_ASK":
-                    if not self._ask_wait:
-                        self._say = "refused"
-                    self._ask_wait = min(2 * self._ask_wait or _ASK_MS, _ASK_LONGEST_MS)
-                    self._ask_due = ticks_add(ticks_ms(), self._ask_wait)
-                if answer:
-                    self.post(answer)
-            elif self.mqtt and machine.pi == "UP":
-                if self._job != octo.print_state or ticks_diff(now, self._job_due) >= 0:
-                    self._job = octo.print_state
-                    self._job_due = ticks_add(now, int(self.s.mqtt_report_s * 1000))
-                    await octo.job()
-
-    def _text(self):
-        # What the printer's display is told; "" for nothing.
-        machine = self.machine
-        if self._say == "refused":
-            return machine.reason
-        s = self.s
-        self._told = int(machine.hottest or 0)
-        text = s.messages.split("\n")[_TOLD.split().index(self._say)]
-        for sign, value in ("%c", s.cool_below_c), ("%t", self._told), ("%w", s.shutdown_wait_s):
-            text = text.replace(sign, str(value))
-        return text
-
     async def resolve(self, host):
         """The address of `host`. OSError if it cannot be found, or not now."""
         if host.replace(".", "").isdigit():
             return host
-        while self._looks_up:  # there is room for one at a time
+        while self.looks_up:  # there is room for one at a time
             await asyncio.sleep_ms(_SLOW_MS)
-        if self.machine.alias in _CRITICAL:
+        if self.critical():
             raise OSError(2)
-        self._looks_up = True
+        self.looks_up = True
         try:
             import names
 
             return await names.resolve(host, self.board.wlan.ifconfig()[3])
         finally:
             sys.modules.pop("names", None)
-            self._looks_up = False
-
-    # ---- MQTT, WiFi, settings ----------------------------------------------------------------
-
-    async def _serve(self):
-        # Connecting and looking up a name take heap: not both at once, and OctoPrint first.
-        first = self._hurry and self.machine.poll_ms
-        while first or not self.mqtt or not self.board.wlan.isconnected() or self._looks_up:
-            await asyncio.sleep_ms(_WAIT_MS)
-            first = False
-        await self.mqtt.run()
-
-    def value(self, name):
-        """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
-        if name == "info":
-            if self.machine.alias in _CRITICAL:
-                return None
-            import info
-
-            del sys.modules["info"]
-            return info.text(self)
-        value = getattr(self.machine if hasattr(self.machine, name) else self.octo, name)
-        if isinstance(value, float):
-            return "%.1f" % value
-        if isinstance(value, bool):
-            return "ON" if value else "OFF"
-        if value is None and name == "countdown_s":
-            return ""
-        return value if value is None else str(value)
+            self.looks_up = False
 
 
 def run(first=True, *left):

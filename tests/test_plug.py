@@ -279,7 +279,7 @@ async def throw_into(task, error):
     task._fut_waiter.set_exception(error)
 
 
-@pytest.mark.parametrize("task", ["loop", "_poll", "_serve"])
+@pytest.mark.parametrize("task", ["loop", "poll", "serve"])
 @pytest.mark.parametrize(
     "error", ["ValueError", "MemoryError", "OSError", "KeyboardInterrupt", "SystemExit", "cancel"]
 )
@@ -319,7 +319,7 @@ def test_an_exception_in_any_task_moves_no_relay_and_kills_no_button(tmp_path, t
     assert seen["moves"] == []
     assert seen["state"] == "Armed"  # it goes on where it was
     assert seen["pressed"] == "Switched_ON"
-    assert seen["tasks"] == ["_poll", "_serve", "loop"]
+    assert seen["tasks"] == ["loop", "poll", "serve"]
     assert seen["polled"] == "UP"
     leaves = error in ("KeyboardInterrupt", "SystemExit") or task == "loop" and error == "cancel"
     assert seen["restarted"] is leaves or task == "loop"

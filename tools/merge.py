@@ -19,7 +19,7 @@ WHOLES = {
     # leaves, and the last is not there while the portal is open.
     "plug": ("board", "plug"),
     "statemachine": ("gestures", "wire", "statemachine"),
-    "octoapi": ("octoapi", "mqtt"),
+    "octoapi": ("octoapi", "mqtt", "online"),
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),

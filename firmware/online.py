@@ -1,0 +1,148 @@
+"""What the plug does on the network: watches OctoPrint, serves the broker, tells the display.
+
+Two tasks that plug.py keeps going, and what goes with them. Not in the heap while the portal is
+open: connect(plug) brings it all.
+"""
+
+import asyncio
+import sys
+from time import ticks_add, ticks_diff, ticks_ms
+
+from micropython import const
+from mqtt import Mqtt
+from octoapi import OctoApi
+
+_WAIT_MS = const(1000)
+_ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
+_ASK_LONGEST_MS = const(300000)  # … up to this
+
+_SETTLED = "Cooling Asking Countdown Going"  # here the address that last answered is used
+
+# The states that the printer's display tells of, as their texts stand in the setting `messages`.
+_TOLD = "Connected Started Armed Cooling Asking Switched_ON"
+
+
+def connect(plug):
+    """Give the plug a poller, if it has none, and a connection to the broker, if it is to have one.
+
+    Its `works` are then the tasks to be kept going, and `entered` what hears of a new state.
+    """
+    if plug.octo is None:
+        plug.octo = OctoApi(plug.s, plug.resolve, plug.board.wlan.isconnected)
+        plug.octo.address = plug.known
+        plug.works = poll, serve
+        plug.entered = entered
+        plug.hurry = True  # poll now
+        plug.polled = plug.job_due = plug.ask_due = ticks_ms()
+        plug.job = ""  # what the printer did when the job was last asked for
+        plug.ask_wait = 0
+        plug.say = ""  # what the display is to be told: of a state, or "refused"
+        plug.told = 0  # the temperature it was told last
+    plug.mqtt = None
+    if plug.s.mqtt_host not in ("", "none"):
+        plug.mqtt = Mqtt(plug.s, plug.resolve, lambda name: value(plug, name), plug.post)
+        plug.mqtt.address = plug.broker
+
+
+def entered(plug):
+    """The machine has entered a state: broker and display are to hear of it."""
+    machine = plug.machine
+    alias = machine.alias
+    plug.hurry = True
+    if plug.mqtt:
+        plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
+    if alias in _TOLD:
+        plug.say = alias
+    if alias not in ("Asking", "Cooling"):
+        plug.ask_wait = 0
+
+
+async def poll(plug):
+    """Ask OctoPrint when it is time to, and tell the machine what its answers are evidence of."""
+    machine = plug.machine
+    octo = plug.octo
+    while True:
+        await asyncio.sleep_ms(50)
+        now = ticks_ms()
+        due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
+        if not machine.poll_ms or machine.frozen or not due:
+            continue
+        plug.hurry = False
+        plug.polled = now
+        if plug.say and machine.pi == "UP":
+            text = _text(plug)
+            plug.say = ""
+            if text:
+                await octo.say(text)
+        turns = machine.turns
+        alias = machine.alias
+        evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
+        await asyncio.sleep_ms(0)  # the last bytes and what follows from them are two steps
+        if machine.turns != turns or machine.frozen:
+            octo.forget()  # the relay has moved meanwhile: this was heard of another world
+            continue
+        machine.note = octo.problem
+        now = ticks_ms()
+        machine.observe(evidence, now)
+        plug.sync()
+        if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
+            plug.say = "Cooling"
+        if machine.ask:
+            if plug.ask_wait and ticks_diff(now, plug.ask_due) < 0:
+                continue
+            answer = await octo.shutdown(plug.post)
+            machine.note = octo.problem
+            if answer == "REFUSED_ASK":
+                if not plug.ask_wait:
+                    plug.say = "refused"
+                plug.ask_wait = min(2 * plug.ask_wait or _ASK_MS, _ASK_LONGEST_MS)
+                plug.ask_due = ticks_add(ticks_ms(), plug.ask_wait)
+            if answer:
+                plug.post(answer)
+        elif plug.mqtt and machine.pi == "UP":
+            if plug.job != octo.print_state or ticks_diff(now, plug.job_due) >= 0:
+                plug.job = octo.print_state
+                plug.job_due = ticks_add(now, int(plug.s.mqtt_report_s * 1000))
+                await octo.job()
+
+
+def _text(plug):
+    # What the printer's display is told; "" for nothing.
+    machine = plug.machine
+    if plug.say == "refused":
+        return machine.reason
+    s = plug.s
+    plug.told = int(machine.hottest or 0)
+    text = s.messages.split("\n")[_TOLD.split().index(plug.say)]
+    for sign, value in ("%c", s.cool_below_c), ("%t", plug.told), ("%w", s.shutdown_wait_s):
+        text = text.replace(sign, str(value))
+    return text
+
+
+async def serve(plug):
+    """Have the broker served. OSError: the connection was lost."""
+    # Connecting and looking up a name take heap: not both at once, and OctoPrint first.
+    first = plug.hurry and plug.machine.poll_ms
+    while first or not plug.mqtt or not plug.board.wlan.isconnected() or plug.looks_up:
+        await asyncio.sleep_ms(_WAIT_MS)
+        first = False
+    await plug.mqtt.run()
+
+
+def value(plug, name):
+    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
+    if name == "info":
+        if plug.critical():
+            return None
+        import info
+
+        del sys.modules["info"]
+        return info.text(plug)
+    found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
+    if isinstance(found, float):
+        return "%.1f" % found
+    if isinstance(found, bool):
+        return "ON" if found else "OFF"
+    if found is None and name == "countdown_s":
+        return ""
+    return found if found is None else str(found)
