@@ -23,7 +23,7 @@ _TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 
 def connect(plug):
-    """Give the plug a poller, if it has none, and a connection to the broker, if it is to have one.
+    """Give the plug a poller, if it has none, and a connection to the broker that settings name.
 
     Its `works` are then the tasks to be kept going, and `entered` what hears of a new state.
     """

@@ -71,7 +71,8 @@ class Plug:
             self.machine = Machine(s, now)
         self.gestures = Gestures(s)
         self.changes = None  # keys of settings, stored, to be followed once nothing is at stake
-        self.octo = self.mqtt = None  # while the portal is open
+        self.octo = self.mqtt = None  # while the portal is open; else see online.py
+        self.works = self.entered = None
         self.broker = broker
         self.way = way if s.wifi_ssid else "open"  # in which the portal is to be opened
         self.machine.frozen = self.way != ""
@@ -217,7 +218,7 @@ class Plug:
         tasks = self.tasks
         for i in (0, 1):
             if tasks[i] is None or tasks[i].done():  # type: ignore
-                tasks[i] = asyncio.create_task(self._keep(self.works[i]))
+                tasks[i] = asyncio.create_task(self._keep(self.works[i]))  # type: ignore
 
     async def _keep(self, work):
         wait = _WAIT_MS
@@ -270,7 +271,7 @@ class Plug:
             self._why = machine.reason
             return
         if self.octo:
-            self.entered(self)
+            self.entered(self)  # type: ignore
         if self.s.initial_state == "last" and alias in ("Relay_off", "Switched_ON", "Waiting"):
             with open("last", "w") as file:
                 file.write(machine.state)
