@@ -47,6 +47,10 @@ async def online(house):
 
 async def opened(house):
     await house.hold()
+    return await logged_in(house)
+
+
+async def logged_in(house):
     browser = Here(house)
     assert (await browser.log_in()).status == 303
     return browser
@@ -110,3 +114,22 @@ async def test_ten_at_once_slow_and_silent_ones_keep_nobody_out(flash, tmp_path)
         for _, writer in silent:
             writer.close()
         assert not [line for line in house.runner.serial if "Error" in line]
+
+
+async def test_twenty_restarts_in_place_leave_nothing_behind(flash, tmp_path):
+    """A run that is over must not stay in the heap: the next would not find the room to start."""
+    async with House(flash, tmp_path / "plug", SETTINGS, heap=HEAP) as house:
+        await online(house)
+        free = []
+        for _ in range(3):
+            for _ in range(6):  # with the portal open a HOLD opens it anew
+                await house.runner.hold(1100)
+                await house.closed()
+                await house.opened()
+            await (await logged_in(house)).submit("/exit")
+            await house.closed()
+            await asyncio.sleep(5)
+            free.append(await most_free(house))
+        assert not [line for line in house.runner.serial if "Error" in line]
+        # what a run kept of the one before would be the same each time, or grow
+        assert max(free[1:]) >= free[0] - 200, free
