@@ -3,7 +3,8 @@
 cut_on_plug.py FIRMWARE FILES BUNDLE: FIRMWARE is the folder of its modules, FILES a built flash,
 BUNDLE the update. Every write and every erase that the update does is noted once. Then for each of
 them what was on the flash until then is mounted, without it and with half of it, and trial.py
-chooses what is to run. Prints a line of JSON.
+chooses what is to run. Then the connection breaks instead, after every 512 bytes of the stream.
+Prints a line of JSON.
 """
 
 import hashlib
@@ -48,12 +49,13 @@ class Flash:
 
 
 class Upload:
-    """Stands for the portal: the bundle comes in pieces of 512 bytes."""
+    """Stands for the portal: the bundle comes in pieces of 512 bytes, as many as `pieces`."""
 
     inner = None
 
-    def __init__(self, path):
+    def __init__(self, path, pieces=-1):
         self.length = os.stat(path)[6]
+        self.pieces = pieces
         self.rest, self.got = b"", 0
         self.file = open(path, "rb")  # noqa: SIM115 - until this ends
 
@@ -64,7 +66,8 @@ class Upload:
         pass
 
     async def read_on(self):
-        piece = self.file.read(512)
+        piece = self.file.read(512) if self.pieces else b""
+        self.pieces -= 1
         self.rest += piece
         return len(piece)
 
@@ -142,6 +145,45 @@ def update(bundle):
     return steps
 
 
+def broken(before, bundle, settings, old):
+    """The connection breaks after every 512 bytes: how often. The plug, which stays up, has to be
+    as before each time, and take an update that follows (tried after every 20 pieces)."""
+    from unpack import receive
+
+    pieces = (os.stat(bundle)[6] + 511) // 512
+    for n in range(pieces):
+        flash = Flash(bytearray(before))
+        mounted(flash, "/broken")
+        sys.path.insert(0, "a")
+        came = Upload(bundle, n)
+        try:
+            receive(came, "b").send(None)  # StopIteration, were that all of it
+        except (OSError, ValueError):
+            pass
+        finally:
+            came.file.close()
+            sys.path.pop(0)
+        check("broken after %d pieces" % n, settings, old)
+        if "bundle" in os.listdir():
+            raise ValueError("broken after %d pieces: the header stays" % n)
+        if n % 20 == 0 and update(bundle)[:3] != ["updated", "b", "b"]:
+            raise ValueError("broken after %d pieces: no update after that" % n)
+        away("/broken")
+    return pieces
+
+
+def check(what, settings, old, new=None):
+    """ValueError if what a start now chooses is not whole, or the settings are others; else it."""
+    import trial
+
+    letter = trial.find(True, None, 0)[0]
+    if sums(letter) != (old if letter == "a" else new):
+        raise ValueError("%s: slot %s is not whole" % (what, letter))
+    if text("config.json") != settings:
+        raise ValueError("%s: other settings" % what)
+    return letter
+
+
 def left_at_worst():
     """Blocks that are free when all that a plug ever writes is there and as long as can be."""
     sizes = {"config.json": 6144, "config.new": 6144, "config.bad": 6144, "offs": 970, "last": 40}
@@ -163,8 +205,6 @@ def main(files, bundle):
     new = sums("b")
     free = left_at_worst()
     away("/first")
-    import trial
-
     running = Flash(before)
     chosen = {"a": 0, "b": 0}
     for n in range(len(journal) + 1):
@@ -173,16 +213,14 @@ def main(files, bundle):
             if n < len(journal):
                 flash.do(journal[n], part)
             mounted(flash, "/cut")
-            letter = trial.find(True, None, 0)[0]
-            if sums(letter) != (old if letter == "a" else new):
-                raise ValueError("cut %d + %.1f: slot %s is not whole" % (n, part, letter))
-            if text("config.json") != settings:
-                raise ValueError("cut %d + %.1f: other settings" % (n, part))
+            letter = check("cut %d + %.1f" % (n, part), settings, old, new)
             away("/cut")
             chosen[letter] += 1
         if n < len(journal):
             running.do(journal[n])
-    print(json.dumps({"steps": steps, "chosen": chosen, "free": free, "files": len(new)}))
+    seen = {"steps": steps, "chosen": chosen, "free": free, "files": len(new)}
+    seen["broken"] = broken(before, bundle, settings, old)
+    print(json.dumps(seen))
 
 
 sys.path.insert(0, sys.argv[1])

@@ -38,6 +38,11 @@ def test_an_update_that_is_cut_anywhere_leaves_a_whole_version_and_the_settings(
 
 
 @pytest.mark.real
+def test_a_stream_that_breaks_anywhere_leaves_the_plug_as_it_was(cut):
+    assert cut["broken"] > 100
+
+
+@pytest.mark.real
 def test_two_slots_and_all_that_a_plug_writes_leave_four_blocks(cut):
     assert cut["free"] >= 4
 
