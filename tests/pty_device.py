@@ -1,6 +1,6 @@
 """A plug at the end of a pseudo-terminal, for the real esptool and mpremote to talk to.
 
-Its flash is one file of 1 MB. With the button held at power-on it is in the boot loader
+Its flash is one file of 1 MB, or 2. With the button held at power-on it is in the boot loader
 (rom_loader.py), else it starts what the flash holds: MicroPython (pty_micropython.py on the 32-bit
 build) if there is an image with the header that a Sonoff needs, and nothing otherwise.
 """
@@ -23,6 +23,8 @@ from rom_loader import Loader
 HERE = Path(__file__).resolve().parent
 SIZE = 1 << 20
 DOUT_1MB = b"\x03\x20"
+# Size -> what stands in the image's header once it is on there, and where files begin
+KINDS = {SIZE: (DOUT_1MB, 0x99000), 2 * SIZE: (b"\x03\x30", 0x100000)}
 SOFT, RAW, RESET = 3, 4, 5
 MPY = 0x0306  # sys.implementation._mpy: format 6.3, no native code
 
@@ -31,17 +33,18 @@ class Plug:
     """`micropython`: the program; `shims`: the folder with the simulator's machine, network, esp.
 
     Of what the PC sends, the first occurrence of `cut_at` (bytes) takes the power away, or calls
-    `cut`; that of spoil[0] arrives as spoil[1].
+    `cut`; that of spoil[0] arrives as spoil[1]. size: bytes of flash, a key of KINDS.
     """
 
-    def __init__(self, folder, micropython, shims, version="1.25.0", mpy=MPY):
+    def __init__(self, folder, micropython, shims, version="1.25.0", mpy=MPY, size=SIZE):
+        self.header, self.files_at = KINDS[size]
         self.micropython, self.version, self.mpy = micropython, version, mpy
         self.environment = {**os.environ, "MICROPYPATH": f"{shims}:.frozen"}
         self.path, self.keys = Path(folder) / "flash.bin", Path(folder) / "keys"
-        self.path.write_bytes(b"\xff" * SIZE)
+        self.path.write_bytes(b"\xff" * size)
         self.keys.write_bytes(b"0")
         with open(self.path, "r+b") as file:
-            self.flash = mmap.mmap(file.fileno(), SIZE)
+            self.flash = mmap.mmap(file.fileno(), size)
         self.cut = self.off
         self.cut_at, self.spoil = b"", (b"", b"")
         self.heard = b""  # all that the PC sent
@@ -63,7 +66,7 @@ class Plug:
             self.off()
             if button:
                 self.loader = Loader(self.flash)
-            elif self.flash[:1] == b"\xe9" and self.flash[2:4] == DOUT_1MB:
+            elif self.flash[:1] == b"\xe9" and self.flash[2:4] == self.header:
                 self._start("power")
 
     def off(self):
@@ -95,7 +98,7 @@ class Plug:
 
     def write_image(self, image):
         """As after esptool: without the trouble."""
-        self.flash[: len(image)] = image[:2] + DOUT_1MB + image[4:]
+        self.flash[: len(image)] = image[:2] + self.header + image[4:]
 
     # --- the line
 
@@ -108,6 +111,7 @@ class Plug:
         if how == "power":
             self.since = time.monotonic()
         command.append(str(int((time.monotonic() - self.since) * 1000)))
+        command.append(str(self.files_at))
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

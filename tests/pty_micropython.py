@@ -1,9 +1,9 @@
 """The plug's MicroPython on the far end of a serial line: flash, file system, REPL, start files.
 
 Started on 32-bit MicroPython by tests/pty_device.py, with the simulator's `machine`, `network` and
-`esp` on its path:  pty_micropython.py FLASH KEYS HOW VERSION MPY MS
-FLASH is the file that stands for the flash chip, with littlefs where the 1 MB image has it. Into
-KEYS goes 1 or 0: whether Ctrl-C interrupts now. HOW is "power" or, after Ctrl-D in the raw REPL,
+`esp` on its path:  pty_micropython.py FLASH KEYS HOW VERSION MPY MS START
+FLASH is the file that stands for the flash chip, with littlefs from START on, as the image has it,
+up to the five sectors that the chip's makers keep to themselves. Into KEYS goes 1 or 0: whether Ctrl-C interrupts now. HOW is "power" or, after Ctrl-D in the raw REPL,
 "raw"; MS the time since power-on. It ends with 3 for a soft reset, 4 for one out of the raw REPL,
 5 for a reset of the chip.
 """
@@ -22,7 +22,9 @@ import machine  # noqa: F401
 import network  # noqa: F401
 import silicon  # type: ignore
 
-START, SECTOR, SECTORS = 0x99000, 4096, 98
+SECTOR = 4096
+START = int(sys.argv[7])
+SECTORS = (os.stat(sys.argv[1])[6] - START) // SECTOR - 5
 SOFT, RAW, RESET = 3, 4, 5
 WINDOW = 128  # bytes the raw-paste mode takes at a time
 

@@ -159,18 +159,24 @@ def shell(plug, words, reactions):
 # --- from the box to running firmware ------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("megabytes", "kind"), [(1, "ESP module (1M)"), (2, "ESP module")])
 def test_a_plug_from_its_box_runs_the_firmware_after_one_command_and_can_be_set_back(
-    make, parts, tmp_path, monkeypatch
+    make, parts, tmp_path, monkeypatch, megabytes, kind
 ):
-    plug = make()
+    size = megabytes << 20
+    plug = make(size=size)
+    image = parts.image
+    if megabytes > 1:
+        image = tmp_path / "larger.bin"
+        image.write_bytes(pty_device.image(board=f"{kind} with ESP8266", code=700_000))
     mac = bytes((0x02, *os.urandom(5)))  # one that no real plug has: backups are kept by it
     monkeypatch.setattr(pty_device.Loader.__init__, "__defaults__", (mac,))
     backup = tool.BACKUPS / f"{mac.hex()}.bin"
-    box = b"\xe9" + os.urandom(pty_device.SIZE - 1)
+    box = b"\xe9" + os.urandom(size - 1)
     plug.flash[:] = box
     config = tmp_path / "mine.json"
     config.write_text(CONFIG)
-    words = ["--image", parts.image, "--config", config]
+    words = ["--image", image, "--config", config]
     reactions = {"Waiting on": lambda: plug.power(button=True), CYCLE: plug.power}
     try:
         code, said = shell(plug, words, reactions)
@@ -178,8 +184,8 @@ def test_a_plug_from_its_box_runs_the_firmware_after_one_command_and_can_be_set_
         assert "NEVER with mains connected" in said
         assert "Hold the button down" in said
         assert backup.read_bytes() == box
-        assert plug.flash[2:4] == pty_device.DOUT_1MB
-        assert plug.flash[4 : parts.image.stat().st_size] == parts.image.read_bytes()[4:]
+        assert plug.flash[2:4] == pty_device.KINDS[size][0]
+        assert plug.flash[4 : image.stat().st_size] == image.read_bytes()[4:]
         there = on_plug(plug)
         assert {"main.py", "boot.py", "a/plug.mpy", "a/asyncio.mpy"} <= set(there)
         settings = run_on(plug, "print(open('config.json').read())")
