@@ -75,16 +75,15 @@ def _write(name, text):
 
 
 def _is_whole(letter):
-    # An update begins by adding `seq-new`, and takes it away once it is whole and allowed.
+    # An update begins by adding `seq-new`, and takes it away once it is whole and allowed. Modules
+    # may be frozen into the image; the table of settings never is.
     try:
         os.stat(letter + "/seq-new")
         return False
     except OSError:
         pass
-    for name in "/plug.mpy", "/plug.py":
-        try:
-            os.stat(letter + name)
-            return True
-        except OSError:
-            pass
-    return False
+    try:
+        os.stat(letter + "/settings.txt")
+        return True
+    except OSError:
+        return False

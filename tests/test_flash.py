@@ -5,6 +5,7 @@ littlefs on that flash. What a person does with button and 3.3 V is done when th
 for it is read.
 """
 
+import asyncio
 import io
 import json
 import os
@@ -25,6 +26,7 @@ import plug_config
 import plug_image
 import plug_port
 import pty_device
+from simulator.runner import Runner, Shims
 
 ROOT = tool.ROOT
 CYCLE = "Take the plug's 3.3 V away"
@@ -34,8 +36,6 @@ CONFIG = '{"wifi_ssid": "house", "wifi_password": "long enough",\n "hot_above_c"
 @pytest.fixture(scope="session")
 def parts(micropython, tmp_path_factory):
     """What a plug is made of: MicroPython, the simulator's chip, built files, an image."""
-    from simulator.runner import Shims
-
     folder = tmp_path_factory.mktemp("parts")
     shims = folder / "shims"
     shims.mkdir()
@@ -756,3 +756,45 @@ def test_over_the_air_needs_no_port(more, capsys):
         tool.main(["--ota", "octoplugout", *more])
     assert left.value.code == 2
     assert "--ota" in capsys.readouterr().err
+
+
+# --- frozen --------------------------------------------------------------------------------------
+
+
+def test_the_manifest_freezes_the_ports_start_files_and_every_module_of_the_slot():
+    path = ROOT / "tools/manifest.py"
+    frozen = []
+    exec(path.read_text(), {"freeze": frozen.append, "freeze_mpy": frozen.append})
+    assert frozen == ["$(PORT_DIR)/modules", "../build/flash/a"]
+    assert (path.parent / frozen[1]).resolve() == (ROOT / "build/flash/a").resolve()
+
+
+def test_modules_that_the_image_has_are_not_copied(plug, flash):
+    code, said = flash(plug, "--files", "--frozen")
+    there = copied(said)
+    assert not [name for name in there if tool.is_module(name)]
+    assert {"main.py", "trial.mpy", "a/settings.txt", "a/portal.pack"} <= set(there)
+    # This plug's image has none of them, and that is told
+    assert code == 1 and "the firmware does not run" in said
+
+
+@pytest.mark.real
+async def test_a_plug_with_frozen_modules_runs_and_opens_its_portal(parts, tmp_path, monkeypatch):
+    """Imported from a folder after the slot, as what is frozen comes after it."""
+    frozen, folder = tmp_path / "frozen", tmp_path / "plug"
+    shutil.copytree(parts.files, folder)
+    frozen.mkdir()
+    for path in (folder / "a").glob("*.mpy"):
+        path.rename(frozen / path.name)
+    where = {**os.environ, "MICROPYPATH": f"{parts.shims}:{frozen}:.frozen"}
+    monkeypatch.setattr(Shims, "environment", where)
+    runner = Runner(folder, "micropython", 36 * 1024)
+    await runner.start()
+    try:
+        async with asyncio.timeout(40):
+            while not runner.serves("tcp", 80):
+                await asyncio.sleep(0.05)
+        assert runner.state == "Waiting_for_print_activity"
+        assert not [line for line in runner.serial if "Error" in line]
+    finally:
+        await runner.stop()

@@ -34,7 +34,7 @@ def root(tmp_path, monkeypatch):
 def whole(letters):
     for letter in letters:
         Path(letter).mkdir(exist_ok=True)
-        Path(letter, "plug.mpy").write_bytes(b"M\x06")
+        Path(letter, "settings.txt").write_bytes(b"")
 
 
 def line():
@@ -158,6 +158,7 @@ def main_with(folder, slot, texts, runs):
         for letter, text in texts.items():
             Path(letter).mkdir()
             Path(letter, "plug.py").write_text(text)
+            Path(letter, "settings.txt").touch()
         Path("recovery.py").write_text(GOOD)
         if slot:
             Path("slot").write_text(slot)
@@ -246,7 +247,7 @@ def test_ten_minutes_without_wifi_end_it_and_no_relay_moves(tmp_path):
     """What is in the slots cannot be loaded here, so the same firmware runs in both."""
     for letter in "ab":
         (tmp_path / letter).mkdir()
-        (tmp_path / letter / "plug.mpy").write_bytes(b"M\x06")
+        (tmp_path / letter / "settings.txt").write_bytes(b"")
     on_trial(tmp_path)
 
     async def script(house):

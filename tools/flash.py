@@ -134,13 +134,23 @@ def write_image(steps, port, chip, image):
 # --- with MicroPython ----------------------------------------------------------------------------
 
 
-def wanted_files():
-    """{path on the plug: path here} of what is built; main.py comes last."""
+def wanted_files(frozen=False):
+    """{path on the plug: path here} of what is built; main.py comes last.
+
+    frozen: without the modules of the slot, as the image has them.
+    """
     build.build()
     found = [path for path in build.FLASH.rglob("*") if path.is_file() and path.suffix != ".new"]
     names = {path.relative_to(build.FLASH).as_posix(): path for path in found}
+    if frozen:
+        names = {name: names[name] for name in names if not is_module(name)}
     order = sorted(names, key=lambda name: (name == "main.py", name))
     return {name: names[name] for name in order}
+
+
+def is_module(name):
+    """Whether that is a module of the slot, which an image may have frozen in."""
+    return name.startswith("a/") and name.endswith(".mpy")
 
 
 def suits(about, files):
@@ -148,7 +158,7 @@ def suits(about, files):
     platform, version, mpy, kind, _ = about
     if platform != "esp8266":
         raise PortError(f"This is no ESP8266 but {platform}: {kind}")
-    format = files["a/plug.mpy"].read_bytes()[1]
+    format = files["trial.mpy"].read_bytes()[1]
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers < plug_image.OLDEST or mpy != format:
         raise PortError(
@@ -259,6 +269,7 @@ def arguments(words):
     add = parser.add_argument
     add("--port", metavar="P", help="serial port; found by itself if there is exactly one")
     add("--config", metavar="FILE", type=Path, help="settings to put on the plug (config.json)")
+    add("--frozen", action="store_true", help="the image has the firmware's modules frozen in")
     what = parser.add_mutually_exclusive_group()
     add = what.add_argument
     add("--files", action="store_true", help="only the files: MicroPython is there, no button")
@@ -282,6 +293,8 @@ def arguments(words):
         parser.error("--ota goes through the network, not through a port")
     if given.config and (given.backup or given.restore or given.monitor):
         parser.error("--config goes with an installation or --files")
+    if given.frozen and not (given.files or given.image):
+        parser.error("--frozen goes with --image or --files")
     return given
 
 
@@ -294,7 +307,7 @@ def flash(given):
     only_loader = given.backup or given.restore
     image = files = kept = None
     if not only_loader:
-        files = wanted_files()
+        files = wanted_files(given.frozen)
         if not given.files:
             image = plug_image.look(given.image) if given.image else plug_image.official(tell)
     port = plug_port.find(given.port)
