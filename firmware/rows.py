@@ -28,7 +28,7 @@ def _step(module, name, *given):
 
 async def run(p):
     """p: the Portal; its query is b"g=" and the page's number. Sets p.number, and p.rows or
-    p.typed, {key: what was typed} where it differs from the value in use."""
+    p.typed, {key: what was typed} where it differs from the value in use, with p.in_use."""
     number = p.query[2:]
     if p.query[:2] != b"g=" or not number.isdigit() or len(number) > 1 or int(number) >= _PAGES:
         raise ValueError(404)
@@ -43,8 +43,10 @@ async def run(p):
     if p.method != b"POST":
         return "fields"
     p.typed = typed = {}
+    p.in_use = in_use = {}  # what belongs together is on one page
     for row, value in p.rows:
         key, kind = row[:2]
+        in_use[key] = value
         field = p.field(key.encode(), None)
         if key in ("wifi_ssid", "wifi_password"):
             continue  # have a page of their own, which tries them first

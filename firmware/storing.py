@@ -10,16 +10,27 @@ from portal import sweep
 
 
 async def run(p):
-    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}."""
+    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}.
+    p.in_use: {key: value} of the whole page as it was."""
     typed = p.typed
     s = p.plug.s
     if typed:
         # First without settings.py: what is to be said of many mistakes needs the room.
         import schema
 
-        p.refusals = schema.checked(typed)[1]
+        new, p.refusals = schema.checked(typed)
+        if p.refusals:
+            import odds
+
+            p.in_use.update(new)
+            broken = odds.broken(p.in_use)
+            for key in new:
+                if key in broken:
+                    p.refusals[key] = broken[key]
+            del odds
+        new = p.in_use = None
         del schema
-        for part in "schema texts figures refusal".split():
+        for part in "odds schema texts figures refusal".split():
             sys.modules.pop(part, None)
         sweep()
     if typed and not p.refusals:

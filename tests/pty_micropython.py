@@ -3,9 +3,9 @@
 Started on 32-bit MicroPython by tests/pty_device.py, with the simulator's `machine`, `network` and
 `esp` on its path:  pty_micropython.py FLASH KEYS HOW VERSION MPY MS START
 FLASH is the file that stands for the flash chip, with littlefs from START on, as the image has it,
-up to the five sectors that the chip's makers keep to themselves. Into KEYS goes 1 or 0: whether Ctrl-C interrupts now. HOW is "power" or, after Ctrl-D in the raw REPL,
-"raw"; MS the time since power-on. It ends with 3 for a soft reset, 4 for one out of the raw REPL,
-5 for a reset of the chip.
+up to the five sectors that the chip's makers keep to themselves. Into KEYS goes 1 or 0: whether
+Ctrl-C interrupts now. HOW is "power" or, after Ctrl-D in the raw REPL, "raw"; MS the time since
+power-on. It ends with 3 for a soft reset, 4 for one out of the raw REPL, 5 for one of the chip.
 """
 
 import io

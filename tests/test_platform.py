@@ -45,6 +45,7 @@ ARROWS = {
     "octoapi": {"wire"},
     "keys": {"wire"},
     "mqtt": {"wire"},
+    "online": {"info", "mqtt", "octoapi"},
     "discovery": {"wire"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
@@ -57,8 +58,8 @@ ARROWS = {
     "joining": {"settings"},
     "report": {"info", "diary"},
     "brief": set(),
-    "rows": set(),
-    "storing": {"portal", "schema", "settings"},
+    "rows": {"portal"},
+    "storing": {"odds", "portal", "schema", "settings"},
     "fields": set(),
     "octokey": set(),
     "trying": {"keys", "portal"},

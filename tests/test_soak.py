@@ -316,14 +316,10 @@ class Life:
             octo._look = look
         elif what == "raise":
             # a task dies of what nobody foresaw
-            at = self.plug
-            at.value, value = _out_of_memory, at.value
-            if at.mqtt:
-                at.mqtt.value = _out_of_memory
+            at = self.plug.mqtt  # a restart in place has another
+            value, at.value = at.value, _out_of_memory
             await asyncio.sleep(300)
             at.value = value
-            if at.mqtt:
-                at.mqtt.value = value
         elif what == "restart":
             await self.restart()
         elif what != "FORCEOFF" or chance.random() < 0.3:
