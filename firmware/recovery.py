@@ -232,17 +232,18 @@ def _sequence(slot):
 
 
 def _button():
-    # Whether it has just gone down; boot.py left in the RTC memory which pin it is.
+    # Whether it has just been let go: while it is down nothing starts, or what does would take the
+    # rest of this press for one of its own. boot.py left in the RTC memory which pin it is.
     kept = machine.RTC().memory()
     kept = str(kept[4:], "utf-8").split("|")[0] if kept[:3] == b"OP5" else "0 12 13 000"
     button, _, _, inverted = kept.split(" ")
     pin = machine.Pin(int(button), machine.Pin.IN, machine.Pin.PULL_UP)
-    was = [True]
+    was = [False]
 
     def pressed():
         now = pin() != (inverted[0] == "0")
         before, was[0] = was[0], now
-        return now and not before
+        return before and not now
 
     return pressed
 
