@@ -73,6 +73,11 @@ def run(coro):
                 task.coro.send(None)
         except (CancelledError, Exception) as error:
             if task is main:
+                # The C half keeps these globals until there is another Task, and a coroutine all
+                # that it ever had: the next run would not find the room to start.
+                cur_task = None
+                while _task_queue.peek():
+                    _task_queue.pop()
                 if isinstance(error, StopIteration):
                     return error.value
                 raise
