@@ -222,7 +222,8 @@ def test_nothing_escapes_and_nothing_is_kept_on_a_1_mb_plug(kind, plug):
         struct.pack("!H", len(data[:1000])) + data[:1000]
         for data in hostile.inputs(kind, ON_PLUG, "plug")
     )
-    config = '{"mqtt_host": "127.0.0.1", "octoprint_host": "127.0.0.1", "wifi_settle_s": 0}'
+    config = '{"wifi_ssid": "x", "mqtt_host": "127.0.0.1", "octoprint_host": "127.0.0.1", '
+    config += '"wifi_settle_s": 0}'
     said = delivery.run(
         of,
         f"import fuzz_on_plug;fuzz_on_plug.feed_all({kind!r})",

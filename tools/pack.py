@@ -109,6 +109,9 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
             node.attr = attributes[name]
         else:
             setattr(node, field, (public or {}).get(name, name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            node.names = [(public or {}).get(name, name) for name in node.names]
     _parameters(tree, stay | keywords([tree]))
     _NoTuples().visit(tree)
     said = {name for node in ast.walk(tree) for name in getattr(node, "names", ())}
