@@ -25,16 +25,6 @@ def typing(error):
         return poll.poll(1000)
 
 
-def sweep(depth):
-    # What a call leaves on the C stack counts as a reference as long as nobody writes over it, and
-    # importing the plug leaves the way to 2 KB that are used only once. Each call clears as much
-    # as its largest expression needs; what lies between two calls differs with who calls first.
-    if depth < 0:
-        max(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    if depth:
-        sweep(depth - 1)
-
-
 def start(first, error, fails, given):
     # One run. In a function of its own: what its calls leave on the stack goes with it. On that of
     # forever(), which stays, it would count as references and keep a plug that is over.
@@ -47,9 +37,20 @@ def start(first, error, fails, given):
         sys.print_exception(wrong)
     sys.modules.pop("trial", None)
     trial = None
-    module = __import__(name)
-    sweep(5)
-    return module.run(first, *given)
+    return __import__(name).run(first, *given)
+
+
+def clear(names):
+    # Lets go of these modules, whose run is over.
+    gone = [sys.modules.pop(name) for name in names]
+    gc.collect()
+    try:
+        import trial
+
+        trial.clear(gone)
+    except Exception as wrong:  # then there is less room
+        sys.print_exception(wrong)
+    sys.modules.pop("trial", None)
 
 
 def forever():
@@ -61,12 +62,13 @@ def forever():
         try:
             while True:
                 try:
+                    began = time.ticks_ms()
                     if not before:
                         # Small garbage is swept often; left to itself it would break up the heap.
+                        clear(())
                         gc.threshold(2048)
                         sys.path.insert(0, "a")
                         before = set(sys.modules)
-                    began = time.ticks_ms()
                     given, left = left, ()
                     left = start(first, error, fails, given)
                     error = None
@@ -80,12 +82,7 @@ def forever():
                     fails = 1 if late else fails + 1
                     time.sleep_ms(500)
                 first = False
-                for name in set(sys.modules) - set(before or sys.modules):
-                    del sys.modules[name]
-                for depth in 8, 12:
-                    sweep(depth)
-                    any(map(sweep, (depth,)))
-                    gc.collect()
+                clear(set(sys.modules) - set(before or sys.modules))
             break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
             first = False

@@ -7,7 +7,9 @@ the chip is reset. It is written anew and takes the old one's place in one go. W
 up stands in /slot.why.
 """
 
+import gc
 import os
+import sys
 
 _FEW = const(3)  # starts that fail in a row, then the other slot is tried; after twice as many …
 _MANY = const(6)  # … recovery.py
@@ -87,3 +89,48 @@ def _is_whole(letter):
         return True
     except OSError:
         return False
+
+
+def clear(gone):
+    """Make room after a run: `gone` are its modules, and no longer in sys.modules.
+
+    The collector takes whatever lies on the stack for a reference, and some of it lies there for
+    ever, left by who was there before. A function of the plug that happens to come to such a place
+    stays, with its module and all that this knows, and the next run finds no room. So what is gone
+    is emptied, and the bad places are kept taken.
+    """
+    if sys.implementation.name != "micropython":
+        return  # who knows what is in use
+    for module in gone:
+        for name in dir(module):
+            part = getattr(module, name)
+            if type(part) is type:
+                for inner in dir(part):
+                    try:
+                        delattr(part, inner)
+                    except AttributeError:
+                        pass  # of what it is made from
+            if name[:2] != "__":
+                delattr(module, name)
+    sweep(12)
+    occupy()
+
+
+def sweep(depth):
+    # What calls leave behind is below the stack's end; others write over it.
+    if depth:
+        sweep(depth - 1)
+
+
+def occupy():
+    # A number is laid into every free place, and held by nobody. Those that the collector leaves
+    # are where nothing else must be.
+    gc.disable()
+    number = 0.5
+    try:
+        while True:
+            number = -number
+    except MemoryError:
+        pass
+    gc.enable()
+    gc.collect()

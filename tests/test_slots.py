@@ -220,7 +220,14 @@ def test_when_no_slot_starts_there_is_the_recovery(tmp_path):
 
 
 def test_without_the_chooser_the_slot_runs_all_the_same(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "trial", None)
+    class Lost:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "trial":
+                raise ImportError("lost")
+
+    monkeypatch.delitem(sys.modules, "trial", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Lost, *sys.meta_path])
     assert main_with(tmp_path, "b", {"a": GOOD, "b": GOOD}, 1)["ran"] == [["a", True]]
 
 
