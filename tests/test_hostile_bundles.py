@@ -34,6 +34,7 @@ def plug(tmp_path, monkeypatch):
 def lay(folder):
     for name, text in {
         "a/plug.mpy": "running",
+        "a/settings.txt": "running",
         "a/seq": f"{RUNNING}\n",
         "b/old.mpy": "old",
         "b/pages/y.html": "old",
