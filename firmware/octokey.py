@@ -10,6 +10,7 @@ async def run(p):
     s = p.plug.s
     if p.method == b"POST":
         p.typed = typed = {}
+        p.in_use = {}  # nothing here has to go together
         host = p.field(b"octoprint_host").decode()
         port = p.field(b"octoprint_port").decode()
         key = p.field(b"octoprint_api_key").decode()

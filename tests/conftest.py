@@ -4,6 +4,7 @@ A real server that is not installed skips its test and says what to install; wit
 failure, since a skipped proof proves nothing.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -37,6 +38,12 @@ def _same_modules():
 
 
 _REAL = {"micropython", "mosquittos", "octoprints", "page"}
+
+
+def pytest_collection_finish():
+    """The firmware collects garbage often: it need not look at pytest's own things each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
