@@ -11,7 +11,7 @@ from portal import sweep
 
 async def run(p):
     """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}.
-    p.in_use: {key: value} of the whole page as it was."""
+    p.in_use: {key: value} of the whole page as it was, numbers as text."""
     typed = p.typed
     s = p.plug.s
     if typed:
@@ -22,8 +22,16 @@ async def run(p):
         if p.refusals:
             import odds
 
+            for key, value in p.in_use.items():
+                try:
+                    p.in_use[key] = schema.number(value)
+                except ValueError:
+                    pass  # a text
             p.in_use.update(new)
-            broken = odds.broken(p.in_use)
+            try:
+                broken = odds.broken(p.in_use)
+            except TypeError:  # the file has no numbers there: looked at again once all is right
+                broken = ()
             for key in new:
                 if key in broken:
                     p.refusals[key] = broken[key]

@@ -125,12 +125,13 @@ def sweep(depth):
 def occupy():
     # A number is laid into every free place, and held by nobody. Those that the collector leaves
     # are where nothing else must be.
-    gc.disable()
     number = 0.5
     try:
+        gc.disable()
         while True:
             number = -number
     except MemoryError:
         pass
-    gc.enable()
+    finally:
+        gc.enable()  # also after a Ctrl-C, or noise that looks like one
     gc.collect()

@@ -205,6 +205,23 @@ async def test_what_is_wrong_is_said_beside_its_field_and_kept(tmp_path, group):
 
 
 @virtual
+async def test_nonsense_in_the_file_does_not_hide_what_is_wrong_with_the_form(tmp_path):
+    async with opened(tmp_path, cool_below_c="cold") as (_, browser):
+        page = await browser.submit("/settings?g=4", min_job_s="ten", hot_above_c="200")
+        assert page.status == 200 and 'id="min_job_s-e"' in page.body
+        assert 'id="hot_above_c-e"' not in page.body
+
+
+@virtual
+@pytest.mark.parametrize(("hot", "wrong"), [("40", True), ("200", False)])
+async def test_what_does_not_go_together_is_told_with_the_rest(tmp_path, hot, wrong):
+    async with opened(tmp_path) as (_, browser):
+        page = await browser.submit("/settings?g=4", min_job_s="ten", hot_above_c=hot)
+        assert page.status == 200 and 'id="min_job_s-e"' in page.body
+        assert ('id="hot_above_c-e"' in page.body) == wrong
+
+
+@virtual
 async def test_values_that_break_the_page_are_shown_as_they_are(tmp_path):
     hostile = "</textarea><script>alert('&\"')</script>{0}=end"
     async with opened(tmp_path) as (_, browser):

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -217,6 +218,20 @@ def test_when_no_slot_starts_there_is_the_recovery(tmp_path):
     bad = BAD["raises when it is loaded"]
     seen = main_with(tmp_path, "b", {"a": bad, "b": bad}, 1)
     assert seen["ran"] == [["recovery", False]]
+
+
+def test_an_interrupt_between_two_runs_leaves_the_collector_on(monkeypatch):
+    calls = []
+
+    def disable():
+        calls.append("off")
+        raise KeyboardInterrupt
+
+    here = {"disable": disable, "enable": lambda: calls.append("on"), "collect": lambda: None}
+    monkeypatch.setattr(trial, "gc", SimpleNamespace(**here))
+    with pytest.raises(KeyboardInterrupt):
+        trial.occupy()
+    assert calls == ["off", "on"]
 
 
 def test_without_the_chooser_the_slot_runs_all_the_same(tmp_path, monkeypatch):

@@ -4,9 +4,9 @@
     make -C …/micropython/ports/esp8266 BOARD=ESP8266_GENERIC FROZEN_MANIFEST=…/tools/manifest.py
 
 The port's own start files, and every module of the firmware as built, its stand-in for asyncio
-too. What the port freezes besides (asyncio, umqtt, upip …) is left out: nothing here uses it. The
-rest goes onto the plug with `tools/flash.sh --frozen --image …/firmware.bin`. An update over the
-air lies in the other slot and goes before what is frozen.
+too. What the port freezes besides is left out: nothing here uses it. The rest goes onto the plug
+with `tools/flash.sh --frozen --image …/firmware.bin`. An update over the air lies in the other
+slot and goes before what is frozen.
 """
 # ruff: noqa: F821 - these functions are MicroPython's, which runs this file
 # pyright: reportUndefinedVariable=false
