@@ -22,10 +22,10 @@ async def run(p):
             p.misses = 0
             del keys, sys.modules["keys"]
         if p.given_key:
-            import settings
+            import keeping
 
             wrong = {}
-            for _ in settings.save_slowly({"octoprint_api_key": p.given_key}, wrong, bag=s):
+            for _ in keeping.save_slowly({"octoprint_api_key": p.given_key}, wrong, bag=s):
                 await sleep_ms(0)
             p.came_of = wrong.get("") or wrong.get("octoprint_api_key") or b""
             p.pending = b"" if wrong else b"got"  # tried as soon as somebody looks
@@ -39,5 +39,5 @@ async def run(p):
         p.app_token = ""
         p.came_of = error.args[0]
     finally:
-        for name in ("keys", "settings"):
+        for name in ("keys", "keeping"):
             sys.modules.pop(name, None)

@@ -4,6 +4,7 @@ What is tried is not stored before it has led to an address. However this ends, 
 those that work, and the WiFi page says why the others did not.
 """
 
+import sys
 from asyncio import sleep_ms
 from time import ticks_ms
 
@@ -43,12 +44,12 @@ async def run(p):
         elif status == _REFUSED:
             p.not_joined = b"the network refuses"
         elif status == _GOT_IP:
-            import settings
+            import keeping
 
             p.not_joined = b""
             wrong = {}
             new = {"wifi_ssid": s.wifi_ssid, "wifi_password": s.wifi_password}
-            for _ in settings.save_slowly(new, wrong):
+            for _ in keeping.save_slowly(new, wrong):
                 await sleep_ms(0)
             joined = not wrong
             for key in wrong:
@@ -56,6 +57,7 @@ async def run(p):
     except MemoryError:
         p.not_joined = b"no room to store it, please try once more"
     finally:
+        sys.modules.pop("keeping", None)
         plug.joins = p.lan
         if not joined:
             s.wifi_ssid, s.wifi_password = old

@@ -37,39 +37,13 @@ def save(changes, path="config.json", bag=None):
     One wrong value and nothing is written. A file that cannot be written is told under "".
     bag: the Settings in use, which take the new values once they are written.
     """
+    from keeping import save_slowly
+
+    del sys.modules["keeping"]
     wrong = {}
     for _ in save_slowly(changes, wrong, path, bag):
         pass
     return wrong
-
-
-def save_slowly(changes, wrong, path="config.json", bag=None):
-    """A generator that does what save() does, with time for others between two steps. `wrong`, a
-    dict, gets what save() returns.
-    """
-    new, mistakes = _step("schema", "checked", changes)
-    wrong.update(mistakes)
-    yield
-    partners = _step("odds", "partners", new)
-    yield
-    found, problem = _step("configfile", "read", path, partners)
-    yield
-    if found is None:
-        wrong[""] = problem
-        return
-    broken = _broken(partners, found, new)
-    for key in broken:
-        if key in new:
-            wrong[key] = broken[key]
-    yield
-    if not wrong:
-        wrong.update(_step("saving", "copy", new, path))
-    yield
-    if not wrong:
-        wrong.update(_step("saving", "add", new, path))
-    yield
-    if bag and not wrong:
-        _step("loading", "take", bag, new)
 
 
 def get(key, path="config.json"):

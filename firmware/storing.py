@@ -15,7 +15,7 @@ async def run(p):
     typed = p.typed
     s = p.plug.s
     if typed:
-        # First without settings.py: what is to be said of many mistakes needs the room.
+        # First without keeping.py: what is to be said of many mistakes needs the room.
         import schema
 
         new, p.refusals = schema.checked(typed)
@@ -42,12 +42,12 @@ async def run(p):
             sys.modules.pop(part, None)
         sweep()
     if typed and not p.refusals:
-        import settings
+        import keeping
 
         p.refusals = wrong = {}
-        for _ in settings.save_slowly(typed, wrong, bag=s):
+        for _ in keeping.save_slowly(typed, wrong, bag=s):
             await sleep_ms(0)
-        del sys.modules["settings"], settings
+        del sys.modules["keeping"], keeping
     if p.refusals:
         p.method = b"GET"  # the form has been taken: what follows shows
         return "rows"

@@ -39,11 +39,12 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Only from a Debian mirror can another Debian release be read: a derivative has none of it
 DEBIAN = {"stable", "testing", "sid", "bullseye", "bookworm", "trixie", "forky", "duke"}
 
-# Starts the program with its own loader and libraries: nothing of it is installed on this system
+# Starts the program with its own loader and libraries: nothing of it is installed on this system.
+# Under a name without a path: that would be in the heap, where a plug has none.
 RUN = """#!/bin/sh
 root=${0%/*}/root
-exec "$root/usr/lib/ld-linux.so.2" --library-path "$root/usr/lib/i386-linux-gnu" \\
-  "$root/usr/bin/micropython" "$@"
+exec "$root/usr/lib/ld-linux.so.2" --argv0 micropython \\
+  --library-path "$root/usr/lib/i386-linux-gnu" "$root/usr/bin/micropython" "$@"
 """
 
 

@@ -246,7 +246,7 @@ def house_table():
 
 
 def _parts_of_settings():
-    return {"settings", "spare", *_source("settings")["_PARTS"].split()}
+    return {"settings", "keeping", "spare", *_source("settings")["_PARTS"].split()}
 
 
 def _imported(tree):

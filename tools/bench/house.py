@@ -152,10 +152,10 @@ async def _steps(house, mode, broker):
     with Steps() as steps:
         await house.pause(1)
         if mode == "settings saved":
-            import settings
+            import keeping
 
             # as the portal does it
-            for _ in settings.save_slowly({"cool_below_c": 45}, {}, bag=house.plug.s):
+            for _ in keeping.save_slowly({"cool_below_c": 45}, {}, bag=house.plug.s):
                 await asyncio.sleep(0)
             house.plug.changes = ("cool_below_c",)
         elif mode:

@@ -47,16 +47,16 @@ async def _tick():
 
 async def _save():
     # As the portal does it: the file is written, and the plug told.
-    import settings
+    import keeping
 
     plug = sys.modules["plug"].current
     sleep_ms = sys.modules["asyncio"].sleep_ms
     changes = {"cool_below_c": 40 + _saves % 10, "hostname": "plug%d" % _saves}
     wrong = {}
-    for _ in settings.save_slowly(changes, wrong, bag=plug.s):
+    for _ in keeping.save_slowly(changes, wrong, bag=plug.s):
         await sleep_ms(0)
     print("saved", wrong)
-    del sys.modules["settings"]
+    del sys.modules["keeping"]
     plug.changes = tuple(changes)
 
 
