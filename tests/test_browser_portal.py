@@ -1,6 +1,6 @@
 """The portal in front of a person: Chromium in the size of a phone, the firmware as on a plug.
 
-The plug runs under 32-bit MicroPython with the heap of the 1 MB model. What is typed and read here
+The plug runs under 32-bit MicroPython with the heap of a 1 MB plug. What is typed and read here
 is what a person types and reads; what is claimed of bytes is checked on the bytes the plug sent.
 """
 

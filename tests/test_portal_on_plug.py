@@ -1,4 +1,4 @@
-"""The portal on 32-bit MicroPython in the 1 MB model's heap, in real time."""
+"""The portal on 32-bit MicroPython in a 1 MB plug's heap, in real time."""
 
 import asyncio
 
