@@ -43,6 +43,7 @@ TOPICS = (
 ).split()
 
 COLUMNS = "plug status state relay mode countdown tool job version ip rssi reason".split()
+_TELLING = "plug status state tool job countdown relay reason ip mode version rssi".split()
 
 # In these the plug opens no page, so no update either.
 _CRITICAL = ("shutting_down_PI", "delayed_powering_relay_off", "going_down")
@@ -55,6 +56,7 @@ _AT_ONCE = 10  # updates
 _OPEN_S = 30.0  # a plug has restarted in place and opened its pages within this
 _LOOK_S = 1.0
 _TURN_S = 5  # a page of a table that is longer than the terminal
+_WIDEST = 40  # letters of a column there
 _AROUND = 6  # lines of the terminal that are no row
 
 OFFLINE = "offline: not sent, since a broker keeps no command for it"
@@ -169,8 +171,8 @@ def summary(plugs):
     hot = sum((number(plug.said.get("/state/extrudertemp")) or 0) >= 50 for plug in plugs)
     counting = sum(bool(plug.said.get("/countdown")) for plug in plugs)
     return (
-        f"{len(plugs)} plugs: {online} online, {len(plugs) - online} not; {on} relays on, "
-        f"{hot} tools at 50 C or more, {counting} counting down"
+        f"online {online} of {len(plugs)}; relay on {on}; tool at 50 C or more {hot}; "
+        f"counting down {counting}"
     )
 
 
@@ -516,22 +518,39 @@ def plain(plugs):
     return "\n".join([*lines, summary(plugs)])
 
 
-def screen(plugs, height, turn=0, note=""):
-    """What `watch` shows in so many lines; of a longer table page number `turn`, in a circle."""
+def _columns(rows, width):
+    # {column: letters} of those that there is room for, the most telling first.
+    chosen = {}
+    for name in _TELLING:
+        i = COLUMNS.index(name)
+        size = min(_WIDEST, max([len(name), *(len(row[i]) for row in rows)]))
+        if not chosen or sum(chosen.values()) + 2 * len(chosen) + size <= width:
+            chosen[name] = size
+    return {name: chosen[name] for name in COLUMNS if name in chosen}
+
+
+def screen(plugs, width, height, turn=0, note=""):
+    """What `watch` shows in so many letters and lines: a line a plug, and the columns that fit. Of
+    a longer table page number `turn`, in a circle."""
     names, room = names_of(plugs), max(1, height - _AROUND)
     pages = max(1, -(-len(plugs) // room))
     page = turn % pages
-    table = Table(expand=True, pad_edge=False, show_edge=False)
-    for name in COLUMNS:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=2 * (name == "reason"))
-    for plug in plugs[page * room : (page + 1) * room]:
+    shown = plugs[page * room : (page + 1) * room]
+    rows = [plug.row(names[plug.root]) for plug in shown]
+    columns = _columns([plug.row(names[plug.root]) for plug in plugs], width)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name, size in columns.items():
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=size)
+    for plug, row in zip(shown, rows, strict=True):
         style = "dim" if plug.online is not True else ""
         style = "bold yellow" if plug.said.get("/countdown") else style
         # Text, not str: a payload is no markup
-        table.add_row(*(Text(cell) for cell in plug.row(names[plug.root])), style=style)
-    where = f"page {page + 1} of {pages}, " if pages > 1 else ""
-    last = Text(f"{where}{note}Ctrl-C ends this. Temperature and job come with the next report.")
-    return Group(Text(summary(plugs), style="bold"), table, last)
+        cells = [Text(row[COLUMNS.index(name)]) for name in columns]
+        table.add_row(*cells, style=style)
+    where = f"page {page + 1} of {pages}; " if pages > 1 else ""
+    last = Text(f"{where}{note}Ctrl-C ends this", no_wrap=True, overflow="ellipsis")
+    first = Text(summary(plugs), style="bold", no_wrap=True, overflow="ellipsis")
+    return Group(first, "", table, "", last)
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -634,7 +653,7 @@ def watch(
             while True:
                 note = "" if fleet.subscribed else "THE BROKER IS AWAY. "
                 turn = int((time.monotonic() - began) / _TURN_S)
-                picture = screen(fleet.plugs(), console.size.height, turn, note)
+                picture = screen(fleet.plugs(), *console.size, turn, note)
                 live.update(picture, refresh=True)
                 time.sleep(_LOOK_S)
 

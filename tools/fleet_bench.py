@@ -56,6 +56,7 @@ class Simulated:
         from mqtt import Mqtt
 
         self.id, self.tally = "%06x" % number, tally
+        self.had = Counter()  # commands
         self.chance = random.Random(number)
         self.values = {
             "print_state": "Printing",
@@ -95,7 +96,7 @@ class Simulated:
         return self.values[what]
 
     def command(self, word):
-        self.tally[word] += 1
+        self.had[word] += 1
         if word in _AFTER:
             self.became(*_AFTER[word])
             self.mqtt.news = (*self.mqtt.news[-4:], self.values["state"])
@@ -164,7 +165,8 @@ async def _plugs(port, first, count, report_s):
                 tasks[i].cancel()
         connected = sum(plug.mqtt.connected for plug in plugs)
         told = sum(plug.told for plug in plugs)
-        print(json.dumps(tally | {"connected": connected, "told": told}), flush=True)
+        had = Counter(f"{word} {n}" for plug in plugs for word, n in plug.had.items())
+        print(json.dumps(tally | had | {"connected": connected, "told": told}), flush=True)
     for task in tasks:
         task.cancel()
 
@@ -202,7 +204,7 @@ class Swarm:
 
     def ask(self, line="tell"):
         """Counter of all plugs: connected, told (all topics once), broken (connections), up and
-        down (bytes of MQTT), and of each command how many plugs had it."""
+        down (bytes of MQTT), and as "OFF 2" how many plugs had OFF twice."""
         total = Counter()
         for process in self.children:
             process.stdin.write(line.encode() + b"\n")
@@ -325,19 +327,21 @@ def measure(count, seconds, say):
         lost = twice = silent = 0
         times = []
         for word in _AFTER:
-            had = swarm.ask()[word]
             results = view.send(word, view.plugs(), 60)
-            got = swarm.ask()[word] - had
-            lost += max(0, shown - got)
-            twice += max(0, got - shown)
-            silent += sum(not one.good for one in results)
+            had = swarm.ask()
+            once = had[f"{word} 1"]
+            more = sum(n for key, n in had.items() if key.startswith(word + " ")) - once
+            lost += count - once - more
+            twice += more
+            answered = sum(one.good for one in results)
+            silent += count - answered
             seen = [one.seconds for one in results if one.seconds is not None]
             if seen:
                 times.append((word, min(seen), max(seen)))
-            say(f"{word}: {got} of {shown} had it, {shown - silent} answered")
+            say(f"{word}: {once} of {count} had it once, {answered} answered")
         most = memory_kb(pid)
         end = swarm.ask()
-    sent = shown * len(_AFTER)
+    sent = count * len(_AFTER)
     good = shown == count and not (lost or twice or silent)
     version = _mosquitto_version()
     rows = [
