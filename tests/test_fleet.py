@@ -408,9 +408,7 @@ def test_a_broker_that_is_not_there_is_told(capsys):
 
 
 @pytest.mark.real
-def test_with_the_access_list_of_the_document_a_plug_cannot_switch_another(tmp_path):
-    if not servers.program("mosquitto"):
-        pytest.skip("mosquitto is missing")
+def test_with_the_access_list_of_the_document_a_plug_cannot_switch_another(mosquittos, tmp_path):
     broker = servers.Mosquitto(tmp_path, "fleet", "all of them")
     tool = servers.program("mosquitto_passwd")
     for name in ("aa0001", "aa0002"):
