@@ -168,7 +168,7 @@ def micropython():
 
     A 32-bit build already on this system is used; else Debian's is unpacked into .cache.
     """
-    wanted = config()["micropython"]
+    wanted = config()["micropython"] | {"run": RUN}
     folder = MICROPYTHON.parent
     if noted(folder, wanted) and _is_right(MICROPYTHON, wanted["version"]):
         return MICROPYTHON
