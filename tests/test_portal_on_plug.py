@@ -60,7 +60,7 @@ async def test_every_page_fits_and_the_second_opening_leaves_what_the_first_left
     async with House(flash, tmp_path / "plug", SETTINGS, heap=HEAP) as house:
         await online(house)
         free = []
-        for n in range(3):
+        for n in range(4):
             browser = await opened(house)
             for path in PATHS:
                 page = await browser.get(path)
@@ -74,10 +74,11 @@ async def test_every_page_fits_and_the_second_opening_leaves_what_the_first_left
             await house.closed()
             await asyncio.sleep(5)  # it starts in place: then all of it is there again
             free.append(await most_free(house))
-        assert house.settings["cool_below_c"] == 42
+        assert house.settings["cool_below_c"] == 43
         assert not [line for line in house.runner.serial if "Error" in line]
-        # a name of ten letters more or less; growth would be the same each time
-        assert free[2] >= free[1] - 200 or free[2] >= free[0] - 200, free
+        # What grows does so each time. A single one may be lower: the collector takes whatever
+        # looks like an address for one, and so keeps a few hundred bytes now and then.
+        assert max(free[2:]) >= free[0] - 200, free
 
 
 async def test_ten_at_once_slow_and_silent_ones_keep_nobody_out(flash, tmp_path):

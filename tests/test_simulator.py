@@ -1491,4 +1491,4 @@ async def test_after_the_job_the_pi_is_shut_down_and_then_the_power_goes_off(wor
     assert pi.shutdowns == 1
     assert "delayed_powering_relay_off" in seen
     root = next(topic for topic in world.broker.retained if topic.endswith("/plugstate"))
-    assert world.broker.retained[root] == b"Relay_off"
+    await until(lambda: world.broker.retained[root] == b"Relay_off")
