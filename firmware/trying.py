@@ -37,6 +37,7 @@ async def run(p):
         to = resolve, s.octoprint_host, s.octoprint_port
         if what == b"ask":
             p.app_token = await keys.request(*to, p.asked_as)
+            p.asked_at = address
             p.misses = 0
             p.due = ticks_ms()
         else:
