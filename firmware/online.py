@@ -85,6 +85,12 @@ async def poll(plug):
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()
+        facts = machine.facts
+        if evidence[4] and plug.s.reconnect and not ("WAS_IDLE" in facts or "WAS_PRINTING" in facts):
+            import reconnect
+
+            del sys.modules["reconnect"]
+            await reconnect.step(plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"
         if machine.ask:

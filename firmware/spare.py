@@ -23,6 +23,10 @@ octoprint_api_key|secret*|0|64||
 probe_port|port*|1|65535|22|
 shutdown_pi|bool*|||true|
 watch_bed|bool*|||false|
+reconnect|bool*|||false|
+reconnect_delay_s|float*|0|3600|10|
+reconnect_every_s|float*|1|3600|15|
+reconnect_window_s|float*|1|7200|300|
 mqtt_host|host*|0|64||
 mqtt_port|port*|1|65535|1883|
 mqtt_user|text*|0|64||

@@ -465,6 +465,10 @@ class Machine:
         t[_STATE] = self._quiet = 0
         self._read = False
 
+    def on_ms(self):
+        """Since when the relay is on, or this run sees to it."""
+        return self._t[_CLOSED]
+
     @property
     def ask(self):
         """True while a request to shut down may go out: a reading in this state allows it."""

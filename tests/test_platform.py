@@ -46,7 +46,8 @@ ARROWS = {
     "octoapi": {"wire"},
     "keys": {"wire"},
     "mqtt": {"wire"},
-    "online": {"info", "mqtt", "octoapi"},
+    "online": {"info", "mqtt", "octoapi", "reconnect"},
+    "reconnect": set(),
     "discovery": {"wire"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
