@@ -1,6 +1,13 @@
-"""The last ten times the power was switched off, and why. Loaded for one call and let go."""
+"""The last ten times the power was switched off, and why. Loaded for one call and let go.
+
+A line each: time since the start, state, who did it if somebody did, what the heaters had when
+last heard of, and the reason shown before.
+"""
+
+from statemachine import TABLE
 
 _MOST = const(10)
+_LONGEST = const(95)  # bytes of a line
 _FILE = "offs"
 
 
@@ -13,10 +20,28 @@ def lines():
         return []
 
 
-def add(text):
-    """Note one more. A diary that cannot be written is nothing to worry the plug with."""
+def add(plug, before):
+    """Note that the relay has just opened; before: the state until then.
+
+    A diary that cannot be written is nothing to worry the plug with.
+    """
+    machine = plug.machine
+    words = "%d:%02d h: %s" % (plug.minutes // 60, plug.minutes % 60, before)
+    row = TABLE[machine.fired : TABLE.find(" ", machine.fired)]
+    if machine.mode == "FORCEOFF":
+        words += ", FORCEOFF"
+    elif "|" in row:  # of those that open the relay, the one that begins with presses
+        words += ", long press"
+    if plug.heat:
+        tool, bed = plug.heat
+        words += ", tool %d C" % tool
+        if bed is not None:
+            words += ", bed %d C" % bed
+        plug.heat = ()
+    if plug.mqtt:
+        plug.mqtt.says = True
     kept = lines()[1 - _MOST :]
-    kept.append(text.encode()[:96])
+    kept.append((words + ", " + plug.why).encode()[:_LONGEST])
     try:
         with open(_FILE, "wb") as file:
             for line in kept:

@@ -82,6 +82,8 @@ async def poll(plug):
             octo.forget()  # the relay has moved meanwhile: this was heard of another world
             continue
         machine.note = octo.problem
+        if octo.tool is not None:
+            plug.heat = octo.tool, octo.bed
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()
@@ -130,14 +132,16 @@ async def serve(plug):
 
 
 def value(plug, name):
-    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
-    if name == "info":
+    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing.
+
+    For "outbox" a coroutine that sends the longer ones.
+    """
+    if name == "info" or name == "outbox":
         if plug.critical():
             return None
-        import info
-
-        del sys.modules["info"]
-        return info.text(plug)
+        module = __import__(name)
+        del sys.modules[name]
+        return module.told(plug)
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -38,6 +38,7 @@ class Plug:
     """
 
     version = _VERSION
+    heat = ()  # degrees C of tool and bed when last heard of; the bed may be None
 
     def __init__(self, first, way="", minutes=0, broker=""):
         global watchdog
@@ -85,7 +86,7 @@ class Plug:
         self._serial = True
         self.looks_up = False  # a name
         self._intro = blink and board.cause == 0  # then the task that has the LED at first
-        self._why = ""  # what the machine said last
+        self.why = ""  # what the machine said last
         self.tasks = [None, None]
 
     def connect(self):
@@ -268,7 +269,7 @@ class Plug:
             self.known = self.octo.address
         board.save(machine.save() + " @" + self.known)
         if before == machine.state:
-            self._why = machine.reason
+            self.why = machine.reason
             return
         if self.octo:
             self.entered(self)  # type: ignore
@@ -278,11 +279,9 @@ class Plug:
         if not machine.relay and before:
             import diary
 
-            minutes = self.minutes
-            words = "FORCEOFF" if machine.mode == "FORCEOFF" else self._why
-            diary.add("%d:%02d h: %s, %s" % (minutes // 60, minutes % 60, before, words))
+            diary.add(self, before)
             del sys.modules["diary"]
-        self._why = machine.reason
+        self.why = machine.reason
 
     async def resolve(self, host):
         """The address of `host`. OSError if it cannot be found, or not now."""
