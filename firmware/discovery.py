@@ -6,7 +6,6 @@ told last. Loaded by outbox.py for one call and let go.
 
 import os
 import sys
-from asyncio import sleep_ms
 
 from mqtt import as_text, frame
 
@@ -29,7 +28,7 @@ async def send(plug, put):
         pass
     if before != topic:
         if before:
-            await put(mqtt, before, 0, ())
+            await mqtt.wire.send(frame(0x31, as_text(before)), _SEND_MS)
         try:
             if topic:
                 with open(_FILE, "w") as file:
@@ -42,11 +41,7 @@ async def send(plug, put):
         birth = prefix + "/status"
         mqtt.birth = birth.encode()
         await mqtt.wire.send(frame(0x82, b"\0\3" + as_text(birth) + b"\0"), _SEND_MS)
-        size = 0
-        for line in _lines(plug, name):
-            size += len(line)
-            await sleep_ms(0)
-        await put(mqtt, topic, size, _lines(plug, name))
+        await put(mqtt, topic, _lines, plug, name)
 
 
 def _lines(plug, name):

@@ -19,9 +19,8 @@ async def told(plug):
     """Send them. OSError: the connection is broken."""
     mqtt = plug.mqtt
     mqtt.says = False
-    size = _size("offs")
-    await put(mqtt, mqtt.topic("/log"), size, _read("offs") if size else ())
-    if plug.s.ha_discovery or _size("ha"):
+    await put(mqtt, mqtt.topic("/log"), _read, "offs")
+    if plug.s.ha_discovery or "ha" in os.listdir():
         try:
             import discovery
         except MemoryError:
@@ -30,31 +29,38 @@ async def told(plug):
         await discovery.send(plug, put)
 
 
-def _size(name):
-    try:
-        return os.stat(name)[6]
-    except OSError:
-        return 0
-
-
 def _read(name):
-    with open(name, "rb") as file:
+    try:
+        file = open(name, "rb")
+    except OSError:
+        return
+    with file:
         piece = file.read(_PIECE)
         while piece:
             yield piece
             piece = file.read(_PIECE)
 
 
-async def put(mqtt, topic, size, pieces):
-    """Publish `size` bytes, retained, as `pieces` yields them.
+async def put(mqtt, topic, pieces, *given):
+    """Publish, retained, the bytes that the generator `pieces` yields for what is `given` here.
 
-    They may have become more or less since they were counted: spaces stand for what is missing.
+    First they are counted. Should they be others by then, spaces stand for those that are missing.
     """
-    end = ticks_add(ticks_ms(), _ALL_MS)
-    await mqtt.wire.send(frame(0x31, as_text(topic), size), _ALL_MS)
-    for piece in pieces:
-        piece = piece[:size]
-        size -= len(piece)
-        await mqtt.wire.send(piece, ticks_diff(end, ticks_ms()))
-        await sleep_ms(0)
+    size = 0
+    for sends in (False, True):
+        end = ticks_add(ticks_ms(), _ALL_MS)
+        if sends:
+            await mqtt.wire.send(frame(0x31, as_text(topic), size), _ALL_MS)
+        source = pieces(*given)
+        try:
+            for piece in source:
+                if sends:
+                    piece = piece[:size]
+                    size -= len(piece)
+                    await mqtt.wire.send(piece, ticks_diff(end, ticks_ms()))
+                else:
+                    size += len(piece)
+                await sleep_ms(0)
+        finally:
+            source.close()  # and with it the file
     await mqtt.wire.send(b" " * size, ticks_diff(end, ticks_ms()))
