@@ -253,6 +253,7 @@ class Mqtt:
                 more = self.value("outbox")
                 if more:
                     await more
+                more = None  # or its module would stay
 
     def topic(self, below):
         topics = self.s.topics

@@ -1,4 +1,4 @@
-"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
+"""Sends retained texts that are too long to be held: the switch-off log, and payload.py's.
 
 Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
@@ -23,10 +23,17 @@ async def told(plug):
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
             import discovery
+
+            topic = await discovery.place(plug)
+            del discovery, sys.modules["discovery"]  # there is room for one of them
+            import payload
         except MemoryError:
-            return  # there may be room at the next connection
-        del sys.modules["discovery"]
-        await discovery.send(plug, put)
+            return  # there may be more at the next connection
+        finally:
+            for name in ("discovery", "payload"):
+                sys.modules.pop(name, None)
+        if topic:
+            await put(mqtt, topic, payload.parts, plug)
 
 
 def _read(name):

@@ -410,7 +410,7 @@ async def test_it_goes_out_in_small_pieces_that_are_as_many_bytes_as_were_told(p
     Path("offs").write_text("one\n" * 200)
     async with Broker() as broker, Stub(broker):
         await later(10)
-        assert max(pieces) <= 160 and len(pieces) > 30
+        assert max(pieces) <= 128 and len(pieces) > 30
         assert len(broker.of(0x31)) == 3  # with /status
         texts = {text for _, text, _ in broker.published}
         assert "one\n" * 200 in texts

@@ -47,7 +47,8 @@ ARROWS = {
     "keys": {"wire"},
     "mqtt": {"wire"},
     "online": {"info", "mqtt", "octoapi", "outbox"},
-    "outbox": {"discovery", "mqtt"},
+    "outbox": {"discovery", "mqtt", "payload"},
+    "payload": set(),
     "discovery": {"mqtt"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
