@@ -1,10 +1,11 @@
-"""Where Home Assistant is told of the plug, by MQTT discovery, and where no longer.
+"""Tells Home Assistant of the plug, by MQTT discovery, in the words of discovery.txt.
 
-What was told and is not wanted any more is withdrawn: the file `ha` holds the topic on which it
-was told last. Loaded by outbox.py for one call and let go; what is told is for payload.py.
+What is not wanted any more is withdrawn: the file `ha` holds the topic on which it was told last.
+Loaded by outbox.py for that and let go.
 """
 
 import os
+import sys
 
 from mqtt import as_text, frame
 
@@ -43,3 +44,35 @@ async def place(plug):
         mqtt.birth = prefix.encode()
         await mqtt.wire.send(frame(0x82, b"\0\3" + as_text(prefix) + b"\0"), _SEND_MS)
     return topic
+
+
+def parts(plug):
+    """Yield what is told, as pieces of bytes.
+
+    `<…>` in the text stands for the topic that has this name by default, or for one of three
+    words; all are within quotes there.
+    """
+    for folder in sys.path:
+        try:
+            file = open(folder + "/discovery.txt", "rb")
+            break
+        except OSError:
+            pass
+    else:
+        return
+    with file:
+        for line in file:
+            for part in line.split(b"<"):
+                at = part.find(b">")
+                if at > 0:
+                    mark = str(part[:at], "utf-8")
+                    if mark == "id":
+                        mark = plug.s.id
+                    elif mark == "name":
+                        mark = plug.s.hostname
+                    elif mark == "version":
+                        mark = plug.version
+                    else:
+                        mark = plug.mqtt.topic(mark)
+                    yield mark.replace("\\", "\\\\").replace('"', '\\"').encode()
+                yield part[at + 1 :]

@@ -83,7 +83,7 @@ async def poll(plug):
             continue
         machine.note = octo.problem
         if octo.tool is not None:
-            plug.heat = octo.tool, octo.bed
+            octo.heat = octo.tool, octo.bed
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()

@@ -1,4 +1,4 @@
-"""Sends retained texts that are too long to be held: the switch-off log, and payload.py's.
+"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
 
 Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
@@ -25,15 +25,12 @@ async def told(plug):
             import discovery
 
             topic = await discovery.place(plug)
-            del discovery, sys.modules["discovery"]  # there is room for one of them
-            import payload
         except MemoryError:
-            return  # there may be more at the next connection
+            return  # there may be room at the next connection
         finally:
-            for name in ("discovery", "payload"):
-                sys.modules.pop(name, None)
+            sys.modules.pop("discovery", None)
         if topic:
-            await put(mqtt, topic, payload.parts, plug)
+            await put(mqtt, topic, discovery.parts, plug)
 
 
 def _read(name):

@@ -167,7 +167,7 @@ async def test_a_root_topic_may_have_any_sign_in_it(tmp_path):
 @virtual
 async def test_with_topics_at_their_longest_all_is_told(tmp_path):
     keys = [line.split("|")[0] for line in TABLE if line.startswith("topic_")]
-    given = {key: f"/{i:02}{'x' * 29}" for i, key in enumerate(keys)}
+    given: dict = {key: f"/{i:02}{'x' * 29}" for i, key in enumerate(keys)}
     given |= {"mqtt_topic": '"' * 64, "ha_prefix": "p" * 64, "ha_discovery": True}
     async with House(tmp_path, broker=True, **given) as house:
         topic = f"{'p' * 64}/device/octoplugout-ab128a/config"
@@ -336,15 +336,13 @@ async def test_the_last_ten_are_kept_over_a_power_cut_and_sent_on_connecting(tmp
 async def test_a_longest_line_is_cut_below_96_bytes(tmp_path):
     async with House(tmp_path, booted=True, broker=True) as house:
         await house.until("Connected", 60)
-        house.plug.heat = 500.0, 500.0
-        house.plug.why = "x" * 60
+        house.plug.octo.heat = 500.0, 500.0
         house.plug.minutes = 60 * 99999
-        for _ in range(2):
-            house.plug.machine.tick(0)
+        house.plug.machine.relay = False
         sys.modules.pop("diary", None)
         import diary
 
-        diary.add(house.plug, "ready_for_shutting_down_extruder_HOT")
+        diary.entered(house.plug, "ready_for_shutting_down_extruder_HOT", "x" * 60)
         assert len(diary.lines()[-1]) == 95
 
 

@@ -47,8 +47,7 @@ ARROWS = {
     "keys": {"wire"},
     "mqtt": {"wire"},
     "online": {"info", "mqtt", "octoapi", "outbox"},
-    "outbox": {"discovery", "mqtt", "payload"},
-    "payload": set(),
+    "outbox": {"discovery", "mqtt"},
     "discovery": {"mqtt"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
