@@ -24,7 +24,7 @@ WHOLES = {
     "figures": ("refusal", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
     "apply": ("diary", "apply"),
-    "intro": ("intro", "discovery"),
+    "outbox": ("intro", "outbox"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
