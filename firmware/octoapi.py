@@ -156,7 +156,8 @@ class OctoApi:
     whether WiFi has an address.
 
     problem: what is wrong in words, "" if nothing. print_state, job_state: OctoPrint's words.
-    tool, bed: degrees C or None. progress: percent or None. address: what answered last, or "".
+    tool, bed: degrees C or None; heat: both, when the tool was last heard of, or (). progress:
+    percent or None. address: what answered last, or "".
     """
 
     def __init__(self, s, resolve, online):
@@ -170,6 +171,7 @@ class OctoApi:
         """Host, port or key have changed: drop everything known."""
         self.address = self.problem = self._refused = self.print_state = self.job_state = ""
         self.tool = self.bed = self.progress = None
+        self.heat = ()
         self.status = 0
         self._fresh = False  # the address answered at the last poll
         self._known = 0  # a bit for each heater read since the printer was connected

@@ -82,11 +82,14 @@ async def poll(plug):
             octo.forget()  # the relay has moved meanwhile: this was heard of another world
             continue
         machine.note = octo.problem
+        if octo.tool is not None:
+            octo.heat = octo.tool, octo.bed
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()
         facts = machine.facts
-        if evidence[4] and plug.s.reconnect and not ("WAS_IDLE" in facts or "WAS_PRINTING" in facts):
+        had_it = "WAS_IDLE" in facts or "WAS_PRINTING" in facts
+        if evidence[4] and plug.s.reconnect and not had_it:
             import reconnect
 
             del sys.modules["reconnect"]
@@ -136,14 +139,16 @@ async def serve(plug):
 
 
 def value(plug, name):
-    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
-    if name == "info":
+    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing.
+
+    For "outbox" a coroutine that sends the longer ones.
+    """
+    if name == "info" or name == "outbox":
         if plug.critical():
             return None
-        import info
-
-        del sys.modules["info"]
-        return info.text(plug)
+        module = __import__(name)
+        del sys.modules[name]
+        return module.told(plug)
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -34,6 +34,9 @@ mqtt_password|secret*|0|64||
 mqtt_topic|text*|1|64|octoplugout/{id}|
 mqtt_report_s|float*|0.2|86400|60|
 mqtt_keepalive_s|int*|1|3600|60|
+topic_log|text|2|32|/log|
+ha_discovery|bool*|||false|
+ha_prefix|text*|0|64||
 topic_switch|text|2|32|/switch|
 topic_update|text|2|32|/update|
 topic_plugstate|text|2|32|/plugstate|

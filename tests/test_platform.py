@@ -27,7 +27,7 @@ ARROWS = {
     "board": set(),
     "radio": set(),
     "captive": set(),
-    "diary": set(),
+    "diary": {"statemachine"},
     # the settings and their parts, each loaded when needed
     "settings": {"keeping"},
     "keeping": set(),
@@ -46,9 +46,10 @@ ARROWS = {
     "octoapi": {"wire"},
     "keys": {"wire"},
     "mqtt": {"wire"},
-    "online": {"info", "mqtt", "octoapi", "reconnect"},
+    "online": {"info", "mqtt", "octoapi", "outbox", "reconnect"},
     "reconnect": set(),
-    "discovery": {"wire"},
+    "outbox": {"discovery", "mqtt"},
+    "discovery": {"mqtt"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
     "opening": {"portal", "radio", "settings"},

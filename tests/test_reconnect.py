@@ -150,4 +150,5 @@ def autoconnect(octoprint, on):
     """Whether it connects by itself at its next start; it must not run."""
     config = octoprint.folder / "config.yaml"
     word = "true" if on else "false"
-    config.write_text(re.sub(r"(autoconnect\"?: *)(true|false)", rf"\g<1>{word}", config.read_text()))
+    text = config.read_text()
+    config.write_text(re.sub(r"(autoconnect\"?: *)(true|false)", rf"\g<1>{word}", text))

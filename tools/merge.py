@@ -23,7 +23,8 @@ WHOLES = {
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "apply"),
+    "apply": ("diary", "reconnect", "apply"),
+    "outbox": ("intro", "outbox"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
