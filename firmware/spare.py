@@ -68,6 +68,7 @@ poll_idle_s|float*|0.2|300|15|
 long_press_ms|int*|100|5000|600|
 portal_press_ms|int*|500|14000|5000|
 portal_open_s|float|1|600|180|
+button_lock|bool*|||false|
 led_patterns|list*|Relay_off/Switched_ON/Waiting_for_print_activity/Waiting_for_print_activity_connected/print_started/ready_for_shutting_down/ready_for_shutting_down_extruder_HOT/shutting_down_PI/delayed_powering_relay_off/going_down|12||
 led_version|bool|||true|
 led_off|bool*|||false|
