@@ -5,6 +5,7 @@ open: connect(plug) brings it all.
 """
 
 import asyncio
+import os
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -42,6 +43,7 @@ def connect(plug):
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, lambda name: value(plug, name), plug.post)
         plug.mqtt.address = plug.broker
+        plug.at_home = plug.s.ha_discovery or "ha" in os.listdir()
 
 
 def entered(plug):
@@ -141,10 +143,11 @@ async def serve(plug):
 def value(plug, name):
     """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing.
 
-    For "outbox" a coroutine that sends the longer ones.
+    For "outbox" a coroutine that sends the longer ones. There is hardly room for it beside a poll:
+    but for Home Assistant's sake it waits until the power is off.
     """
     if name == "info" or name == "outbox":
-        if plug.critical():
+        if plug.critical() or name == "outbox" and plug.machine.poll_ms and not plug.at_home:
             return None
         module = __import__(name)
         del sys.modules[name]
