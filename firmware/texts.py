@@ -34,7 +34,7 @@ def _text(key, kind, value):
             value = ""  # as OctoPlugout 4 wrote "no broker"
         if name and (len(name) > 32 or "." in name or "_" in name):
             raise ValueError("name")
-    elif key[:6] == "topic_" or key in ("mqtt_topic", "ha_prefix"):
+    elif key[:6] == "topic_" or key == "mqtt_topic":
         value = value.strip()
         if "+" in value or "#" in value or value[-1:] == "/":
             raise ValueError("topic")

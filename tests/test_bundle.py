@@ -183,5 +183,5 @@ def test_on_a_file_system_of_the_plugs_size_one_update_follows_the_other(
     assert len(said) == 6, done.stderr
     assert said[0] == said[1] == sorted([*older, "old/", "seq"])
     assert said[2] == said[4] == sorted(bundle.read(new).files)
-    assert said[3] >= 9, "blocks for what is at the root, and for settings that are saved"
+    assert said[3] >= 10, "blocks for what is at the root, and for settings that are saved"
     assert said[5] == said[0]

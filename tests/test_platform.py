@@ -27,7 +27,7 @@ ARROWS = {
     "board": set(),
     "radio": set(),
     "captive": set(),
-    "diary": {"statemachine"},
+    "diary": set(),
     # the settings and their parts, each loaded when needed
     "settings": {"keeping"},
     "keeping": set(),
@@ -46,10 +46,8 @@ ARROWS = {
     "octoapi": {"wire"},
     "keys": {"wire"},
     "mqtt": {"wire"},
-    "online": {"info", "mqtt", "octoapi", "outbox", "reconnect"},
-    "reconnect": set(),
-    "outbox": {"discovery", "mqtt"},
-    "discovery": {"mqtt"},
+    "online": {"info", "mqtt", "octoapi"},
+    "discovery": {"wire"},
     "bridge": {"wire"},
     # the portal: what opens it, what serves, and its steps
     "opening": {"portal", "radio", "settings"},

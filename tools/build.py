@@ -38,8 +38,8 @@ ENTRY = ("boot.py", "main.py")
 ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
-LOOSE = "intro apply configfile discovery figures info keeping loading names odds opening outbox"
-LOOSE += " portal reconnect saving schema slots spare texts"
+LOOSE = "intro apply configfile figures info keeping loading names odds opening portal"
+LOOSE += " saving schema slots spare texts"
 
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
@@ -150,10 +150,9 @@ def _build(into, slot, loose, scratch):
                 steps.append((target.name, target.read_bytes()))
                 target = into / slot / f"{shelf.NAME}: {target.name}"
             add(group, target, sources, size)
-        elif source.parent == FIRMWARE and source.suffix == ".txt":
+        elif source.name == "settings.txt":
             target = into / slot / name
-            change = packer.table if source.name == "settings.txt" else str
-            add("texts", target, [source], _copy(source, target, change))
+            add("texts", target, [source], _copy(source, target, packer.table))
     target = shelf.lay(into / slot, steps)
     size = target.stat().st_size - sum(len(data) for _, data in steps)
     add("texts", target, shelf.pages(), size)

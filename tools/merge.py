@@ -23,8 +23,7 @@ WHOLES = {
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "reconnect", "apply"),
-    "outbox": ("intro", "outbox"),
+    "apply": ("diary", "apply"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go

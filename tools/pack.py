@@ -13,38 +13,33 @@ import keyword
 import re
 
 # Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
-# these cost nothing at all. None is used where the code itself speaks of it. In a .mpy the first
-# are numbers, the others letters.
-NUMBERED = """
-id abs all any dir end get int key len map ord pop pow sep set str sum zip args bool copy dict
-eval exec find hash iter join keys list next open read repr send sort step stop type bytes clear
-close count index items lower print range round start strip super throw tuple upper value write
-append extend format insert lstrip object popitem remove replace reverse rindex rsplit rstrip
-setattr setdefault sorted startswith update values bytearray callable chr classmethod divmod
-endswith from_bytes getattr globals hasattr isalpha isdigit isinstance islower isspace issubclass
-isupper ArithmeticError AssertionError AttributeError BaseException EOFError Ellipsis
-GeneratorExit ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError
-MemoryError NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError
-SystemExit TypeError ZeroDivisionError NoneType builtins const locals staticmethod readline
-bytecode little main rfind to_bytes
+# these cost nothing at all. None is used where the code itself speaks of it.
+SHORT = """
+id abs all any bin dir end get hex int key len map max min oct ord pop pow sep set str sum zip add
+args bool copy dict eval exec find hash iter join keys list next open pack path read recv repr seek
+send sort step stop time type bytes clear close count errno flush float index input items level
+lower print range reset round start strip super throw tuple upper value write append extend format
+insert lstrip object popitem remove replace reverse rindex rsplit rstrip
+setattr setdefault slice sorted startswith update values bytearray callable chr classmethod
+complex delattr discard divmod endswith enumerate filter frozenset from_bytes getattr globals
+hasattr intersection isalpha isdigit isinstance islower isspace issubclass issubset isupper
+ArithmeticError AssertionError AttributeError BaseException EOFError Ellipsis GeneratorExit
+ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError MemoryError
+NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError SystemExit
+TypeError ZeroDivisionError NoneType builtins closure cmath const difference fromkeys
+function generator isdisjoint iterator issuperset locals property
+symmetric_difference union staticmethod
+sin cos tan log exp sqrt ceil acos asin atan pi load loads dump dumps match group compile exit argv
+stdin stdout mkdir rmdir stat unlink chdir rename listdir getcwd floor fabs fmod modf trunc push
+peek register modify readline tell unpack sha256 digest sleep gmtime localtime platform mount rb wb
+ECONNABORTED ECONNREFUSED EHOSTUNREACH EINPROGRESS EADDRINUSE EOPNOTSUPP ECONNRESET ETIMEDOUT
+ENOTCONN EALREADY EISDIR EACCES EAGAIN EEXIST EINVAL ENOBUFS ENODEV ENOENT ENOMEM EBADF EPERM EIO
+errorcode print_exception OrderedDict namedtuple unregister settimeout unpack_from a2b_base64
+b2a_base64 getrandbits isenabled mem_alloc threshold copysign isfinite opt_level schedule pack_into
+unhexlify StringIO BytesIO calcsize heapify heappush heappop degrees radians POLLERR POLLHUP
+POLLOUT makefile sendall ticks_cpu ticks_us sleep_us mktime enable disable version maxsize atan2
+frexp ldexp isinf isnan deque ipoll sha1 seed
 """.split()
-SHORT = (
-    NUMBERED
-    + """
-pi rb wb bin hex max min oct add sin cos tan log exp EIO aes PTR ptr pack path recv seek time sqrt
-ceil acos asin atan load dump exit argv stat fabs fmod modf push peek tell sha1 seed fill blit
-poly mkfs VOID file imag real mem8 uint ptr8 errno flush float input level reset slice cmath union
-loads dumps match group stdin mkdir rmdir chdir floor trunc sleep mount EBADF EPERM atan2 frexp
-ldexp isinf isnan deque ipoll pixel hline vline crc32 wbits ARRAY mem16 ptr16 ptr32 filter stdout
-unlink rename getcwd modify unpack sha256 digest gmtime EISDIR EACCES EAGAIN EEXIST EINVAL ENODEV
-ENOENT ENOMEM mktime enable scroll getter setter sizeof NATIVE complex delattr discard closure
-compile listdir ENOBUFS BytesIO heapify heappop degrees radians POLLERR POLLHUP POLLOUT sendall
-disable version maxsize deleter issubset fromkeys function iterator property register platform
-ENOTCONN EALREADY copysign isfinite schedule StringIO calcsize heappush makefile ticks_us sleep_us
-enumerate frozenset generator localtime ETIMEDOUT errorcode mem_alloc threshold opt_level
-pack_into unhexlify ticks_cpu difference isdisjoint issuperset
-""".split()
-)
 
 
 def keywords(trees):
@@ -310,9 +305,8 @@ def public_names(sources, foreign):
                     said |= set(re.findall(r"\w+", text)) if "=" in text else {text}
     names = {name for name in defined if name[0] != "_"}
     names -= KNOWN | said | set(foreign) | set(sources) | set(dir(builtins))
-    free = (word for word in SHORT if word not in used)
-    often = {name: sum(source.count(name) for source in sources.values()) for name in names}
-    return dict(zip(_by_use(often), free, strict=False))
+    free = (word for word in reversed(SHORT) if word not in used)
+    return dict(zip(sorted(names), free, strict=False))
 
 
 def _steps(tree):
