@@ -179,10 +179,9 @@ def _foreign():
     theirs += [asyncio, asyncio.Task, gc, json, os, select, socket, socket.socket, sys, time]
     theirs.append(io.BufferedRandom)  # an open file
     names = {name for thing in theirs for name in dir(thing)}
-    for module in ("machine", "network", "esp"):  # as the chip has them
-        source = ROOT / f"simulator/hardware/{module}.py"
-        names |= set(pack.open_members(ast.parse(source.read_text(encoding="utf-8"))))
-    names |= {"mount", "umount", "const", "kbd_intr"}
+    for source in (ROOT / "simulator/hardware").glob("*.py"):
+        names |= pack.shown(ast.parse(source.read_text(encoding="utf-8")))
+    names |= {"mount", "umount"}
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
 
 

@@ -32,13 +32,6 @@ symmetric_difference union staticmethod
 sin cos tan log exp sqrt ceil acos asin atan pi load loads dump dumps match group compile exit argv
 stdin stdout mkdir rmdir stat unlink chdir rename listdir getcwd floor fabs fmod modf trunc push
 peek register modify readline tell unpack sha256 digest sleep gmtime localtime platform mount rb wb
-ECONNABORTED ECONNREFUSED EHOSTUNREACH EINPROGRESS EADDRINUSE EOPNOTSUPP ECONNRESET ETIMEDOUT
-ENOTCONN EALREADY EISDIR EACCES EAGAIN EEXIST EINVAL ENOBUFS ENODEV ENOENT ENOMEM EBADF EPERM EIO
-errorcode print_exception OrderedDict namedtuple unregister settimeout unpack_from a2b_base64
-b2a_base64 getrandbits isenabled mem_alloc threshold copysign isfinite opt_level schedule pack_into
-unhexlify StringIO BytesIO calcsize heapify heappush heappop degrees radians POLLERR POLLHUP
-POLLOUT makefile sendall ticks_cpu ticks_us sleep_us mktime enable disable version maxsize atan2
-frexp ldexp isinf isnan deque ipoll sha1 seed
 """.split()
 
 
@@ -60,7 +53,7 @@ class Packer:
         self.modules = modules
         self._stay = keywords([ast.parse(text) for text in modules.values()])
         self._public = public_names(modules, foreign)
-        members = {name for text in modules.values() for name in open_members(ast.parse(text))}
+        members = {name for text in modules.values() for name in _open_members(ast.parse(text))}
         self._members = {self._public.get(name, name) for name in members}
         self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
         taken = {*self._public.values(), "id"}
@@ -110,8 +103,6 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
     tree = ast.parse(source)
     if words:
         _words(tree, words)
-    for text in _steps(tree):
-        text.value = (public or {}).get(text.value, text.value)
     for node, field in _identifiers(tree):
         name = getattr(node, field)
         if field == "attr" and name in attributes:
@@ -127,7 +118,7 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
     if not any(
         isinstance(name, str) and name[0] == "_" for name in said
     ):  # a global is not followed
-        _private(tree, stay, members | set(open_members(tree)))
+        _private(tree, stay, members | set(_open_members(tree)))
     _often_first(tree)
     return ast.unparse(tree)
 
@@ -280,7 +271,6 @@ def public_names(sources, foreign):
 
     `sources`: {module: text} of all of them. `foreign`: names that others' objects have. A name
     that is a text, or stands in one of pairs with `=`, stays: an attribute may be looked up by it.
-    In `_step("module", "name")` it is such a name for certain, and is packed.
     """
     trees = [ast.parse(source) for source in sources.values()]
     defined, used, said = set(), set(), set(keywords(trees))
@@ -293,11 +283,8 @@ def public_names(sources, foreign):
                     node.body[0] = ast.Pass()
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 defined.add(node.attr)
-        steps = set(map(id, _steps(tree)))
         for node in tree.body[1:]:
             for part in ast.walk(node):
-                if id(part) in steps:
-                    continue
                 if isinstance(part, ast.Constant) and isinstance(part.value, (str, bytes)):
                     text = (
                         part.value if isinstance(part.value, str) else part.value.decode("latin1")
@@ -309,12 +296,14 @@ def public_names(sources, foreign):
     return dict(zip(sorted(names), free, strict=False))
 
 
-def _steps(tree):
-    """The texts in `tree` that name what is called of a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("_step", "step"):
-            if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-                yield node.args[1]
+def shown(tree):
+    """Names that others can see of a module: what it defines, keeps, or is given by name."""
+    return set(_open_members(tree)) | {
+        name
+        for node in ast.walk(tree)
+        for name in (getattr(node, "attr", None), getattr(node, "arg", None))
+        if name
+    }
 
 
 # Modules that speak of states, conditions and events as the table does.
@@ -418,7 +407,7 @@ def _private(tree, stay, public):
     _shorten(rest, words, taken)
 
 
-def open_members(tree):
+def _open_members(tree):
     """Names of functions, and of what is kept in objects."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
