@@ -18,7 +18,7 @@ def largest():
     return low
 
 
-def text(plug):
+def told(plug):
     """JSON: version, ip, rssi in dBm, uptime_s, heap_free and heap_largest in bytes, reset_cause,
     slot."""
     gc.collect()

@@ -8,6 +8,8 @@ import sys
 from asyncio import sleep_ms
 from time import ticks_ms
 
+from portal import sweep
+
 _LOOK_MS = const(250)
 _LOOKS = const(80)
 _EARLY = const(8)  # before that many the chip may still tell of the attempt before
@@ -17,6 +19,8 @@ _WRONG_PASSWORD = const(2)
 _NOT_FOUND = const(3)
 _REFUSED = const(4)
 _GOT_IP = const(5)
+
+_STORED = ("copy", "add")
 
 
 async def run(p):
@@ -44,12 +48,12 @@ async def run(p):
         elif status == _REFUSED:
             p.not_joined = b"the network refuses"
         elif status == _GOT_IP:
-            import keeping
-
             p.not_joined = b""
             wrong = {}
             new = {"wifi_ssid": s.wifi_ssid, "wifi_password": s.wifi_password}
-            for _ in keeping.save_slowly(new, wrong):
+            for half in _STORED:
+                if not wrong:
+                    wrong = _store(half, new)
                 await sleep_ms(0)
             joined = not wrong
             for key in wrong:
@@ -57,7 +61,6 @@ async def run(p):
     except MemoryError:
         p.not_joined = b"no room to store it, please try once more"
     finally:
-        sys.modules.pop("keeping", None)
         plug.joins = p.lan
         if not joined:
             s.wifi_ssid, s.wifi_password = old
@@ -73,3 +76,16 @@ async def run(p):
             p.tell_once += ". This network goes off in a minute"
             p.open_ms = _STAY_MS
     p.used()
+
+
+def _store(half, new):
+    # As keeping.py does, but for the checks: wifi.py has made them, and there is no room for all.
+    import saving
+
+    try:
+        return getattr(saving, half)(new, "config.json")
+    finally:
+        for part in "saving configfile schema".split():
+            sys.modules.pop(part, None)
+        del saving
+        sweep()

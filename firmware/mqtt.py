@@ -31,13 +31,13 @@ _STATE_AT = const(16)
 _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 
-def _text(text):
+def as_text(text):
     # As MQTT writes it: two bytes of length, then UTF-8.
     text = text.encode()
     return len(text).to_bytes(2, "big") + text
 
 
-def _frame(kind, body, more=0):
+def frame(kind, body, more=0):
     # A packet: kind, length of the rest in 7 bits a byte, the rest (under 16 KB here) but for
     # `more` bytes that the caller sends himself.
     size = len(body) + more
@@ -48,14 +48,18 @@ class Mqtt:
     """The connection to the broker.
 
     s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
-    (see _TOPICS) -> text, or None if there is nothing to tell. command: is called with "ON" "OFF"
-    "PERMON" "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state
-    adds its name to the tuple `news`, so that it is published however soon the next one follows.
+    (see _TOPICS) -> text, or None if there is nothing to tell; "outbox" -> a coroutine that sends
+    what outbox.py has, or None while it must not. command: is called with "ON" "OFF" "PERMON"
+    "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state adds its
+    name to the tuple `news`, so that it is published however soon the next one follows. says:
+    there is something in outbox.py to be sent. birth: the topic on which Home Assistant says that
+    it has started, as bytes; None while that does not matter.
     """
 
     connected = False
     address = ""  # where the broker was last
     news = ()
+    birth = None
 
     def __init__(self, s, resolve, value, command):
         self.s = s
@@ -72,26 +76,27 @@ class Mqtt:
         self.error = ", ".join(s.problems)  # what is to be complained of
         self.answer = bytes()  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
+        self.says = True
         self.news = self.news[-4:]  # a broker may be away for weeks
         flags = 0x26  # a clean session, a will that is retained
-        body = _text("octoplugout-" + s.id) + _text(self._topic("/status")) + _text("offline")
+        body = as_text("octoplugout-" + s.id) + as_text(self.topic("/status")) + as_text("offline")
         if s.mqtt_user:
             flags |= 0xC0
-            body += _text(s.mqtt_user) + _text(s.mqtt_password)
+            body += as_text(s.mqtt_user) + as_text(s.mqtt_password)
         body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
         try:
             # An address that let us in is tried first: finding one takes heap.
             address = self.address or await self.resolve(s.mqtt_host)
             self.address = ""
             await wire.open(address, s.mqtt_port, _ANSWER_MS)
-            await wire.send(_frame(0x10, body), _ANSWER_MS)
+            await wire.send(frame(0x10, body), _ANSWER_MS)
             await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
             packet = await self._packet()
             if len(packet) != 3 or packet[0] != 0x20 or packet[1] > 1 or packet[2]:
                 raise OSError("refused")
             for body in b"\0\1/switch", b"\0\2/update":
-                below = _text(self._topic(str(body[2:], "utf-8")))
-                await wire.send(_frame(0x82, body[:2] + below + b"\1"), _ANSWER_MS)
+                below = as_text(self.topic(str(body[2:], "utf-8")))
+                await wire.send(frame(0x82, body[:2] + below + b"\1"), _ANSWER_MS)
             self.address = address
             self.connected = True
             await self._serve()
@@ -135,9 +140,9 @@ class Mqtt:
         if kind == 0x90 and packet[-1] < 128 or kind == 0xD0:
             return  # subscribed; pong
         at = 3 + (packet[1] << 8 | packet[2]) if len(packet) > 2 else 999
-        update = bytes(packet[3:at]) == self._topic("/update").encode()
+        topic = bytes(packet[3:at])
         if kind & 6:
-            self.answer = _frame(0x40, packet[at : at + 2])
+            self.answer = frame(0x40, packet[at : at + 2])
             at += 2
         if kind >> 4 != 3 or at > len(packet):
             raise OSError("bad packet")
@@ -145,7 +150,11 @@ class Mqtt:
         word = text.strip().upper()
         if word in b"-":  # our own, or nothing
             return
-        if update:
+        if topic == self.birth:
+            if word == b"ONLINE" and not kind & 1:  # else it has been told already
+                self.says = True
+            return
+        if topic == self.topic("/update").encode():
             if not kind & 1:
                 self.command("UPDATE")
             return
@@ -194,7 +203,7 @@ class Mqtt:
                     raise OSError("silent")
                 pinged = True
                 ping = ticks_add(now, _PING_MS)
-                out += _frame(0xC0, bytes())
+                out += frame(0xC0, bytes())
             if self.since is not None and ticks_diff(now, self.since) >= _BURST_MS:
                 self.since = None
                 self._act()
@@ -236,12 +245,17 @@ class Mqtt:
                 at = end + 1 if i else 0
             if text is not None:
                 text = text.encode()
-                out += _frame(0x30 if kind == "t" else 0x31, _text(self._topic(below)), len(text))
+                out += frame(0x30 if kind == "t" else 0x31, as_text(self.topic(below)), len(text))
             await self.wire.send(out, _ANSWER_MS)
             if text:
                 await self.wire.send(text, _ANSWER_MS)
+            elif self.says:
+                more = self.value("outbox")
+                if more:
+                    await more
+                more = None  # or its module would stay
 
-    def _topic(self, below):
+    def topic(self, below):
         topics = self.s.topics
         key = below[below.rfind("/") + 1 :]
         return self.s.mqtt_topic + (topics and topics.get(key) or below)

@@ -29,7 +29,7 @@ def scan(it):
     """A generator that is sent one HTTP answer byte by byte and ends with it.
 
     ValueError: it is not well-formed; brackets and quotes have to match. A word counts only where
-    OctoPrint has it, at its own depth. On `it` are set: `_status` of HTTP; `_flags`, the true one
+    OctoPrint has it, at its own depth. On `it` are set: `status` of HTTP; `_flags`, the true one
     that is furthest on in _FLAGS, or _ERROR; `_text` of `state`; `_progress`, `_tool` and `_bed`,
     in percent and degrees C; `_read` and `_top`, for target and actual: a bit for each heater that
     has it, and the highest. `it.s` are the settings.
@@ -41,17 +41,17 @@ def scan(it):
         if c == 10:
             line = bytes(word).lower()
             word = bytearray()
-            if not it._status:
-                it._status = int(line[9:12])
+            if not it.status:
+                it.status = int(line[9:12])
             elif line[:15] == b"content-length:":
                 length = int(line[15:])
             elif not line:
                 break
         elif c != 13 and len(word) < _WORD:
             word.append(c)
-            if not it._status and len(word) == 5 and word.lower() != b"http/":
+            if not it.status and len(word) == 5 and word.lower() != b"http/":
                 raise ValueError
-    if it._status not in (200, 403, 409):
+    if it.status not in (200, 403, 409):
         return  # whatever it says
     path = [bytes()] * 4
     depth = quoted = 0
@@ -156,7 +156,8 @@ class OctoApi:
     whether WiFi has an address.
 
     problem: what is wrong in words, "" if nothing. print_state, job_state: OctoPrint's words.
-    tool, bed: degrees C or None. progress: percent or None. address: what answered last, or "".
+    tool, bed: degrees C or None; heat: both, when the tool was last heard of, or (). progress:
+    percent or None. address: what answered last, or "".
     """
 
     def __init__(self, s, resolve, online):
@@ -170,7 +171,8 @@ class OctoApi:
         """Host, port or key have changed: drop everything known."""
         self.address = self.problem = self._refused = self.print_state = self.job_state = ""
         self.tool = self.bed = self.progress = None
-        self._status = 0
+        self.heat = ()
+        self.status = 0
         self._fresh = False  # the address answered at the last poll
         self._known = 0  # a bit for each heater read since the printer was connected
 
@@ -198,7 +200,7 @@ class OctoApi:
             except Exception as error:  # a MemoryError, say: our trouble, and no news of the Pi
                 problem = "trouble in the plug: " + type(error).__name__
                 pi = "BUSY"
-        status = self._status
+        status = self.status
         self._fresh = pi == "UP"
         if self._fresh:
             if status == 200:
@@ -252,14 +254,14 @@ class OctoApi:
     async def _look(self, ms, keep):
         s = self.s
         address = self.address
-        self._status = 0
+        self.status = 0
         if not address or not (keep or self._fresh):
             address = await self.resolve(s.octoprint_host)
         what = "GET /api/printer?exclude=sd&history=false"
         for port in s.octoprint_port, s.probe_port:
             try:
                 await self._ask(address, port, what, ms)
-                if self._flags == _UNTOLD or (self._flags == _ERROR) == (self._status == 200):
+                if self._flags == _UNTOLD or (self._flags == _ERROR) == (self.status == 200):
                     return "BUSY"
                 self.address = address
                 return "UP"
@@ -274,7 +276,7 @@ class OctoApi:
         # they were no answer. OSError: no connection, or it was reset before the first byte.
         # `sent` is called once all is out.
         s = self.s
-        self._status = got = 0
+        self.status = got = 0
         self._flags = _UNTOLD
         self._sent = False
         wire = Wire()
@@ -310,8 +312,9 @@ class OctoApi:
         self._flags = _UNTOLD  # what came was not whole
         return got
 
-    async def _tell(self, what, body=bytes(), sent=None):
-        # asks the one who answered last; how many bytes came back
+    async def tell(self, what, body=bytes(), sent=None):
+        """Ask the one who answered last for something else: how many bytes came back, below 0 if
+        they were no answer. `status` is that of HTTP, or 0."""
         try:
             return await self._ask(self.address, self.s.octoprint_port, what, 4000, body, sent)
         except OSError:
@@ -323,15 +326,15 @@ class OctoApi:
         "ACCEPTED"; "ASKED": the request went out whole and nothing came back; "REFUSED_ASK": any
         other answer, `problem` says which; None: it did not go out whole.
         """
-        got = await self._tell("POST /api/system/commands/core/shutdown", bytes(), sent)
-        if got >= 0 and not self._status:  # nothing, or not even a whole first line
+        got = await self.tell("POST /api/system/commands/core/shutdown", bytes(), sent)
+        if got >= 0 and not self.status:  # nothing, or not even a whole first line
             return "ASKED" if self._sent else None
         self._refused = ""
-        if self._status == 204:
+        if self.status == 204:
             return "ACCEPTED"
         problem = "API key may not shut down"
-        if self._status != 403:
-            problem = "shutdown refused: HTTP %d" % self._status
+        if self.status != 403:
+            problem = "shutdown refused: HTTP %d" % self.status
         self.problem = self._refused = problem
         return "REFUSED_ASK"
 
@@ -340,13 +343,13 @@ class OctoApi:
         # Letter by letter it would stay in the heap; as numbers it does not.
         ascii = bytes([c for c in text.encode() if 32 <= c < 127 and c != 34 and c != 92])
         body = '{"command": "M117 %s"}' % str(ascii, "utf-8")
-        await self._tell("POST /api/printer/command", body.encode())
-        return self._status == 204
+        await self.tell("POST /api/printer/command", body.encode())
+        return self.status == 204
 
     async def job(self):
         """Fetch job_state and progress."""
         self._text = ""
         self._progress = None
-        await self._tell("GET /api/job")
+        await self.tell("GET /api/job")
         self.job_state = self._text
         self.progress = self._progress

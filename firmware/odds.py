@@ -4,8 +4,6 @@ settings.txt says which in its lines `& keys: what must be true of them`; a word
 stands for all keys that begin so. The first of two must be the lower, more must all differ.
 """
 
-import schema
-
 
 def partners(keys):
     """All that must be looked at together with `keys`, as in the lines."""
@@ -29,6 +27,8 @@ def broken(values):
 
 
 def _groups(keys):
+    import schema
+
     with schema.table() as file:
         for line in file:
             if line[:2] == "& ":

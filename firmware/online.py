@@ -5,6 +5,7 @@ open: connect(plug) brings it all.
 """
 
 import asyncio
+import os
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -42,6 +43,7 @@ def connect(plug):
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, lambda name: value(plug, name), plug.post)
         plug.mqtt.address = plug.broker
+        plug.at_home = plug.s.ha_discovery or "ha" in os.listdir()
 
 
 def entered(plug):
@@ -82,9 +84,18 @@ async def poll(plug):
             octo.forget()  # the relay has moved meanwhile: this was heard of another world
             continue
         machine.note = octo.problem
+        if octo.tool is not None:
+            octo.heat = octo.tool, octo.bed
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()
+        facts = machine.facts
+        had_it = "WAS_IDLE" in facts or "WAS_PRINTING" in facts
+        if evidence[4] and plug.s.reconnect and not had_it:
+            import reconnect
+
+            del sys.modules["reconnect"]
+            await reconnect.step(plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"
         if machine.ask:
@@ -130,14 +141,17 @@ async def serve(plug):
 
 
 def value(plug, name):
-    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing."""
-    if name == "info":
-        if plug.critical():
-            return None
-        import info
+    """The text to publish for `name`, an attribute of machine or OctoApi; None for nothing.
 
-        del sys.modules["info"]
-        return info.text(plug)
+    For "outbox" a coroutine that sends the longer ones. There is hardly room for it beside a poll:
+    but for Home Assistant's sake it waits until the power is off.
+    """
+    if name == "info" or name == "outbox":
+        if plug.critical() or name == "outbox" and plug.machine.poll_ms and not plug.at_home:
+            return None
+        module = __import__(name)
+        del sys.modules[name]
+        return module.told(plug)
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -22,8 +22,6 @@ _LONGEST_MS = const(60000)  # … up to this
 _SWEEP_MS = const(8000)  # out of memory still, having waited so long: not by chance
 _GOOD_MS = const(15000)  # and anew once it has lasted longer than any failure does
 
-# While the power may be cut soon the poller never pauses and nothing is loaded from the flash.
-_CRITICAL = "Asking Countdown Going"
 _RECEIVING = const(2)  # Machine.frozen, when an update is on its way
 _OFFERED = const(3)  # and when a SHORT press would allow it
 
@@ -84,7 +82,7 @@ class Plug:
         self.left = None  # what this run leaves to the next, when it is to end
         self._serial = True
         self.looks_up = False  # a name
-        self._intro = blink and board.cause == 0  # then the task that has the LED at first
+        self._intro = blink and not board.cause  # then the task that has the LED at first
         self._why = ""  # what the machine said last
         self.tasks = [None, None]
 
@@ -136,7 +134,7 @@ class Plug:
                     board.blink(*self.blinks, now)
                 elif self._intro.done():
                     self._intro = None
-                    sys.modules.pop("intro", None)
+                    del sys.modules["intro"]
                 if self.watchdog:  # not after a round that failed
                     self.watchdog()
             except Exception as error:  # above all MemoryError: the next round may have room
@@ -150,10 +148,11 @@ class Plug:
         return self.left
 
     def _see_to_it(self, now):
+        critical = self.critical()
         if ticks_diff(now, self.started) >= 60000:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
-            if self.watchdog and not self.critical():
+            if self.watchdog and not critical:
                 import slots
 
                 del sys.modules["slots"]
@@ -163,7 +162,6 @@ class Plug:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
-        critical = self.critical()
         if self.changes and not critical:
             import apply
 
@@ -216,7 +214,7 @@ class Plug:
                 raise SystemExit  # half done, so whatever the state
             sys.modules.pop("closing", None)  # with which it may have let go of itself
         tasks = self.tasks
-        for i in (0, 1):
+        for i in range(2):
             if tasks[i] is None or tasks[i].done():  # type: ignore
                 tasks[i] = asyncio.create_task(self._keep(self.works[i]))  # type: ignore
 
@@ -239,8 +237,8 @@ class Plug:
             wait = min(2 * wait, _LONGEST_MS)
 
     def critical(self):
-        """Whether the power may be cut soon: then poller, MQTT and the flash have no pause."""
-        return self.machine.alias in _CRITICAL
+        """Whether the power may be cut soon: the poller never pauses, nothing is loaded."""
+        return self.machine.alias in "Asking Countdown Going"
 
     def post(self, event):
         """A press, a command, or how a shutdown request went: tell the machine. UPDATE: open."""
@@ -253,36 +251,30 @@ class Plug:
         """What the machine has become goes to relay, RTC memory, LED, broker and display."""
         machine = self.machine
         board = self.board
-        alias = machine.alias
         board.relay(machine.relay)
         words = machine.led
         for row in self.s.led_patterns:
             row = row.split()
-            if row[0] == machine.state and machine.look == alias:
+            if row[0] == machine.state and machine.look == machine.alias:
                 words = row[1:]
         if self.s.led_off and not self.critical():
-            words = (0, 0)
+            words = "00"
         self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]
         if self.octo:
             self.known = self.octo.address
         board.save(machine.save() + " @" + self.known)
+        why = self._why
+        self._why = machine.reason
         if before == machine.state:
-            self._why = machine.reason
             return
         if self.octo:
             self.entered(self)  # type: ignore
-        if self.s.initial_state == "last" and alias in ("Relay_off", "Switched_ON", "Waiting"):
-            with open("last", "w") as file:
-                file.write(machine.state)
-        if not machine.relay and before:
+        if not machine.relay or self.s.initial_state == "last" and not self.critical():
             import diary
 
-            minutes = self.minutes
-            words = "FORCEOFF" if machine.mode == "FORCEOFF" else self._why
-            diary.add("%d:%02d h: %s, %s" % (minutes // 60, minutes % 60, before, words))
+            diary.entered(self, before, why)
             del sys.modules["diary"]
-        self._why = machine.reason
 
     async def resolve(self, host):
         """The address of `host`. OSError if it cannot be found, or not now."""

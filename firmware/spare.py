@@ -23,6 +23,10 @@ octoprint_api_key|secret*|0|64||
 probe_port|port*|1|65535|22|
 shutdown_pi|bool*|||true|
 watch_bed|bool*|||false|
+reconnect|bool*|||false|
+reconnect_delay_s|float*|0|3600|10|
+reconnect_every_s|float*|1|3600|15|
+reconnect_window_s|float*|1|7200|300|
 mqtt_host|host*|0|64||
 mqtt_port|port*|1|65535|1883|
 mqtt_user|text*|0|64||
@@ -30,6 +34,9 @@ mqtt_password|secret*|0|64||
 mqtt_topic|text*|1|64|octoplugout/{id}|
 mqtt_report_s|float*|0.2|86400|60|
 mqtt_keepalive_s|int*|1|3600|60|
+topic_log|text|2|32|/log|
+ha_discovery|bool*|||false|
+ha_prefix|text*|0|64||
 topic_switch|text|2|32|/switch|
 topic_update|text|2|32|/update|
 topic_plugstate|text|2|32|/plugstate|
@@ -61,6 +68,7 @@ poll_idle_s|float*|0.2|300|15|
 long_press_ms|int*|100|5000|600|
 portal_press_ms|int*|500|14000|5000|
 portal_open_s|float|1|600|180|
+button_lock|bool*|||false|
 led_patterns|list*|Relay_off/Switched_ON/Waiting_for_print_activity/Waiting_for_print_activity_connected/print_started/ready_for_shutting_down/ready_for_shutting_down_extruder_HOT/shutting_down_PI/delayed_powering_relay_off/going_down|12||
 led_version|bool|||true|
 led_off|bool*|||false|

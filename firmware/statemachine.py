@@ -225,7 +225,10 @@ class Machine:
             insists = self._again and self._insists
             self._insists = self.relay  # one given in Relay_off does not count
             self._t[_LONG] = 0
-            return insists and self._try("INSIST") or self._try("LONG")
+            if insists and self._try("INSIST"):
+                return True
+        if self.s.button_lock and (event == "SHORT" or event == "LONG"):
+            return False  # a child's; but insisting has its way
         asking = self.alias == "Asking" or self.alias == "Countdown"
         if event == "REFUSED_ASK" and asking:
             facts.add("REFUSED")
@@ -464,6 +467,10 @@ class Machine:
         self.poll_ms = int(poll * 1000)
         t[_STATE] = self._quiet = 0
         self._read = False
+
+    def on_ms(self):
+        """Since when the relay is on, or this run sees to it."""
+        return self._t[_CLOSED]
 
     @property
     def ask(self):

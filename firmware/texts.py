@@ -34,7 +34,7 @@ def _text(key, kind, value):
             value = ""  # as OctoPlugout 4 wrote "no broker"
         if name and (len(name) > 32 or "." in name or "_" in name):
             raise ValueError("name")
-    elif key[:6] == "topic_" or key == "mqtt_topic":
+    elif key[:6] == "topic_" or key in ("mqtt_topic", "ha_prefix"):
         value = value.strip()
         if "+" in value or "#" in value or value[-1:] == "/":
             raise ValueError("topic")
@@ -64,7 +64,7 @@ def _printable(text, lowest):
     # Bytes are looked at, not characters: MicroPython keeps each character it meets for ever.
     before = 0
     for byte in text.encode():
-        if byte < lowest or byte == 127:
+        if byte < lowest or lowest and byte == 127:
             raise ValueError("control")
         if before == 0xED and byte >= 0xA0:
             raise ValueError  # half an emoji, which CPython's encode() refuses itself

@@ -63,10 +63,15 @@ async def _choose(p):
     elif 0 < len(password) < 8 or len(password) > 64:
         p.not_joined = b"a password has 8 to 64 characters"
     if not p.not_joined:
+        import texts
+
         try:
             p.candidate = name.decode(), password.decode()
+            texts.good(("wifi_ssid", "text", "", 1, 32, ""), p.candidate[0], None)
+            texts.good(("wifi_password", "text", "", 0, 64, ""), p.candidate[1], None)
         except ValueError:
             p.not_joined = b"name and password must be in letters that this plug knows (UTF-8)"
+        del sys.modules["texts"]
     if p.not_joined:
         return await _page(p)
     p.next_step = "joining"

@@ -21,7 +21,7 @@ from .pi import Pi
 from .runner import Runner
 
 _READY_S = 10.0
-_KEPT = ("config.json", "last", "offs")  # what the plug writes at its root
+_KEPT = ("config.json", "ha", "last", "offs")  # what the plug writes at its root
 
 
 class Options:

@@ -121,6 +121,8 @@ def tested(kind):
 
 # By name: (old, new) in statemachine.py.
 CONDITIONS = {
+    "a lock locks nothing": ("if self.s.button_lock and (", "if False and ("),
+    "a lock holds INSIST off": ("if insists and self._try(", "if insists and not self.s.button_lock and self._try("),
     "PI_DOWN after 2 polls": ("runs[_DOWN] > 2", "runs[_DOWN] > 1"),
     "PI_DOWN at once": ("runs[_DOWN] > 2 and t[_DOWN] >= s.pi_down_s * 1000", "runs[_DOWN] > 0"),
     "BUSY is down": ('pi == "SILENT" or pi == "REFUSED",', 'pi == "SILENT" or pi == "REFUSED" or pi == "BUSY",'),

@@ -73,6 +73,7 @@ class Settings:
     blind_cool_s = 900
     poll_s = 5
     poll_idle_s = 15
+    button_lock = False
 
     def __init__(self, **changes):
         for name, value in changes.items():

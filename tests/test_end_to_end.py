@@ -132,7 +132,7 @@ def test_a_job_is_printed_and_paused_and_cools_and_only_then_the_power_goes_off(
         late.wait(f"{ROOT}/info")
         retained = {topic.removeprefix(ROOT) for topic, _, kept in late.messages if kept}
         # /countdown is empty by now, which to a broker means that there is nothing to keep
-        assert retained == set("/status /plugstate /relay /mode /reason /info".split())
+        assert retained == set("/status /plugstate /relay /mode /reason /info /log".split())
 
     shown = octoprint.shown()
     assert shown[0] == "OctoPlugout 5.0" and "PRINT started" in shown

@@ -40,7 +40,7 @@ def kept(folder):
     """{name: content} of all files but settings and what the state leaves."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     names = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    return {name: names[name] for name in sorted(names) if name not in ("last", "offs")}
+    return {name: names[name] for name in sorted(names) if name not in ("ha", "last", "offs")}
 
 
 def form(data, token, edge=EDGE, name="bundle"):

@@ -190,6 +190,7 @@ def test_facts_become_letters_by_their_order_so_that_they_outlive_an_update():
 class Settings:
     initial_state = "Waiting_for_print_activity"
     shutdown_pi = True
+    button_lock = False
     cool_below_c, hot_above_c, min_job_s = 50, 175, 20
     pi_down_s, boot_s, blind_cool_s = 15, 30, 60
     shutdown_wait_s, halt_settle_s, shutdown_max_s = 10, 15, 40

@@ -389,6 +389,44 @@ def test_insist_in_the_countdown_is_by_hand_then_off():
     assert r.press("LONG").state == "Relay_off"
 
 
+# The button is locked
+
+
+def locked(state):
+    r = rig(state)
+    r.settings.button_lock = True
+    return r
+
+
+@pytest.mark.parametrize("state", PUBLISHED)
+@pytest.mark.parametrize("press", ["SHORT", "LONG"])
+def test_a_locked_button_does_nothing(state, press):
+    r = locked(state)
+    before = r.machine.save()
+    assert r.press(press).machine.save() == before
+
+
+@pytest.mark.parametrize("state", [state for state in PUBLISHED if state != "Relay_off"])
+@pytest.mark.parametrize("evidence", EVERY_EVIDENCE, ids=str)
+def test_three_longs_cut_the_power_although_the_button_is_locked(state, evidence):
+    r = locked(state).press("LONG").read(evidence, every=4)
+    assert r.machine.relay
+    assert r.press("LONG").state == "Countdown" and "BY_HAND" in r.facts
+    assert r.press("LONG").state == "Relay_off"
+
+
+def test_hammering_a_locked_button_does_not_switch_on():
+    r = locked("Relay_off")
+    for _ in range(9):
+        assert r.press("LONG").wait(1).state == "Relay_off"
+
+
+def test_commands_pass_a_locked_button():
+    r = locked("Armed")
+    assert r.press("PERMON").state == "Switched_ON"
+    assert r.press("ON").state == "Waiting"
+
+
 # Asking
 
 

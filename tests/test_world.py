@@ -12,13 +12,17 @@ import pytest
 import machine_search
 import machine_world
 from machine_tools import (
+    BUSY,
     COLD,
+    COLD_PRINT,
     DEEP,
     EVERY_EVIDENCE,
+    HOT_IDLE,
     PRINTING,
     ROOT,
     SILENT,
     WRAP,
+    Machine,
     abstract,
     clone,
 )  # fmt: skip
@@ -66,6 +70,13 @@ def test_no_third_deviation_between_cooling_and_off_cuts_a_live_pi_or_a_print(sh
     last = ("Cooling", "Asking", "Countdown")
     late = [life for life in one_job(shutdown_pi=shutdown_pi) if life.machine.alias in last]
     search(3, seeds=late, within=last, menu=EVERYTHING if DEEP else UNDER_WAY)
+
+
+def test_a_locked_button_weakens_no_invariant():
+    _, found = search(1, button_lock=True)
+    assert found <= search(1)[1]
+    few = (COLD, HOT_IDLE, COLD_PRINT, BUSY, SILENT)
+    machine_search.search(Machine, few, ("OFF", "LONG", "SHORT"), button_lock=True)
 
 
 @pytest.mark.slow

@@ -111,6 +111,7 @@ def topics_table():
     rows = [("/switch", "in", ""), ("/update", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
+    rows.append(("/log", "out", "retained; when it grows, and on connecting while off"))
     sheet = _firmware("sheet")
     labels = {
         row[0]: row[6:] for page in range(len(list(sheet.groups()))) for row in sheet.form(page)

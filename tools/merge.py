@@ -21,9 +21,9 @@ WHOLES = {
     "statemachine": ("gestures", "wire", "statemachine"),
     "octoapi": ("octoapi", "mqtt", "online"),
     # Let go after use. What follows on each other, or comes at moments with room to spare.
-    "figures": ("refusal", "figures"),
+    "figures": ("refusal", "odds", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "apply"),
+    "apply": ("diary", "reconnect", "apply"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go

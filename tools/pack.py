@@ -13,26 +13,38 @@ import keyword
 import re
 
 # Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
-# these cost nothing at all. None is used where the code itself speaks of it.
-SHORT = """
-id abs all any bin dir end get hex int key len map max min oct ord pop pow sep set str sum zip add
-args bool copy dict eval exec find hash iter join keys list next open pack path read recv repr seek
-send sort step stop time type bytes clear close count errno flush float index input items level
-lower print range reset round start strip super throw tuple upper value write append extend format
-insert lstrip object popitem remove replace reverse rindex rsplit rstrip
-setattr setdefault slice sorted startswith update values bytearray callable chr classmethod
-complex delattr discard divmod endswith enumerate filter frozenset from_bytes getattr globals
-hasattr intersection isalpha isdigit isinstance islower isspace issubclass issubset isupper
-ArithmeticError AssertionError AttributeError BaseException EOFError Ellipsis GeneratorExit
-ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError MemoryError
-NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError SystemExit
-TypeError ZeroDivisionError NoneType builtins closure cmath const difference fromkeys
-function generator isdisjoint iterator issuperset locals property
-symmetric_difference union staticmethod
-sin cos tan log exp sqrt ceil acos asin atan pi load loads dump dumps match group compile exit argv
-stdin stdout mkdir rmdir stat unlink chdir rename listdir getcwd floor fabs fmod modf trunc push
-peek register modify readline tell unpack sha256 digest sleep gmtime localtime platform mount rb wb
+# these cost nothing at all. None is used where the code itself speaks of it. In a .mpy the first
+# are numbers, the others letters.
+NUMBERED = """
+id abs all any dir end get int key len map ord pop pow sep set str sum zip args bool copy dict
+eval exec find hash iter join keys list next open read repr send sort step stop type bytes clear
+close count index items lower print range round start strip super throw tuple upper value write
+append extend format insert lstrip object popitem remove replace reverse rindex rsplit rstrip
+setattr setdefault sorted startswith update values bytearray callable chr classmethod divmod
+endswith from_bytes getattr globals hasattr isalpha isdigit isinstance islower isspace issubclass
+isupper ArithmeticError AssertionError AttributeError BaseException EOFError Ellipsis
+GeneratorExit ImportError IndentationError IndexError KeyError KeyboardInterrupt LookupError
+MemoryError NameError NotImplementedError OverflowError RuntimeError StopIteration SyntaxError
+SystemExit TypeError ZeroDivisionError NoneType builtins const locals staticmethod readline
+bytecode little main rfind to_bytes
 """.split()
+SHORT = (
+    NUMBERED
+    + """
+pi rb wb bin hex max min oct add sin cos tan log exp EIO aes PTR ptr pack path recv seek time sqrt
+ceil acos asin atan load dump exit argv stat fabs fmod modf push peek tell sha1 seed fill blit
+poly mkfs VOID file imag real mem8 uint ptr8 errno flush float input level reset slice cmath union
+loads dumps match group stdin mkdir rmdir chdir floor trunc sleep mount EBADF EPERM atan2 frexp
+ldexp isinf isnan deque ipoll pixel hline vline crc32 wbits ARRAY mem16 ptr16 ptr32 filter stdout
+unlink rename getcwd modify unpack sha256 digest gmtime EISDIR EACCES EAGAIN EEXIST EINVAL ENODEV
+ENOENT ENOMEM mktime enable scroll getter setter sizeof NATIVE complex delattr discard closure
+compile listdir ENOBUFS BytesIO heapify heappop degrees radians POLLERR POLLHUP POLLOUT sendall
+disable version maxsize deleter issubset fromkeys function iterator property register platform
+ENOTCONN EALREADY copysign isfinite schedule StringIO calcsize heappush makefile ticks_us sleep_us
+enumerate frozenset generator localtime ETIMEDOUT errorcode mem_alloc threshold opt_level
+pack_into unhexlify ticks_cpu difference isdisjoint issuperset
+""".split()
+)
 
 
 def keywords(trees):
@@ -53,7 +65,7 @@ class Packer:
         self.modules = modules
         self._stay = keywords([ast.parse(text) for text in modules.values()])
         self._public = public_names(modules, foreign)
-        members = {name for text in modules.values() for name in _open_members(ast.parse(text))}
+        members = {name for text in modules.values() for name in open_members(ast.parse(text))}
         self._members = {self._public.get(name, name) for name in members}
         self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
         taken = {*self._public.values(), "id"}
@@ -103,6 +115,8 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
     tree = ast.parse(source)
     if words:
         _words(tree, words)
+    for text in _steps(tree):
+        text.value = (public or {}).get(text.value, text.value)
     for node, field in _identifiers(tree):
         name = getattr(node, field)
         if field == "attr" and name in attributes:
@@ -118,7 +132,7 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
     if not any(
         isinstance(name, str) and name[0] == "_" for name in said
     ):  # a global is not followed
-        _private(tree, stay, members | set(_open_members(tree)))
+        _private(tree, stay, members | set(open_members(tree)))
     _often_first(tree)
     return ast.unparse(tree)
 
@@ -271,6 +285,7 @@ def public_names(sources, foreign):
 
     `sources`: {module: text} of all of them. `foreign`: names that others' objects have. A name
     that is a text, or stands in one of pairs with `=`, stays: an attribute may be looked up by it.
+    In `_step("module", "name")` it is such a name for certain, and is packed.
     """
     trees = [ast.parse(source) for source in sources.values()]
     defined, used, said = set(), set(), set(keywords(trees))
@@ -283,8 +298,11 @@ def public_names(sources, foreign):
                     node.body[0] = ast.Pass()
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 defined.add(node.attr)
+        steps = set(map(id, _steps(tree)))
         for node in tree.body[1:]:
             for part in ast.walk(node):
+                if id(part) in steps:
+                    continue
                 if isinstance(part, ast.Constant) and isinstance(part.value, (str, bytes)):
                     text = (
                         part.value if isinstance(part.value, str) else part.value.decode("latin1")
@@ -292,18 +310,17 @@ def public_names(sources, foreign):
                     said |= set(re.findall(r"\w+", text)) if "=" in text else {text}
     names = {name for name in defined if name[0] != "_"}
     names -= KNOWN | said | set(foreign) | set(sources) | set(dir(builtins))
-    free = (word for word in reversed(SHORT) if word not in used)
-    return dict(zip(sorted(names), free, strict=False))
+    free = (word for word in SHORT if word not in used)
+    often = {name: sum(source.count(name) for source in sources.values()) for name in names}
+    return dict(zip(_by_use(often), free, strict=False))
 
 
-def shown(tree):
-    """Names that others can see of a module: what it defines, keeps, or is given by name."""
-    return set(_open_members(tree)) | {
-        name
-        for node in ast.walk(tree)
-        for name in (getattr(node, "attr", None), getattr(node, "arg", None))
-        if name
-    }
+def _steps(tree):
+    """The texts in `tree` that name what is called of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("_step", "step"):
+            if len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+                yield node.args[1]
 
 
 # Modules that speak of states, conditions and events as the table does.
@@ -407,7 +424,7 @@ def _private(tree, stay, public):
     _shorten(rest, words, taken)
 
 
-def _open_members(tree):
+def open_members(tree):
     """Names of functions, and of what is kept in objects."""
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

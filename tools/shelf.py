@@ -1,9 +1,9 @@
-"""Lays the portal's pages and steps out in one file, since each file takes a block of the flash.
+"""Lays pages, other texts and steps out in one file, since each file takes a block of the flash.
 
 Its first line says in rows of 32 bytes where each begins, ` name=00123` for so many bytes from
 the start; it is as long as some pieces of 128 bytes, which portal.py reads one by one. Then come
-the sentences of keys.txt, a line each, the pages, each of which ends with a line that has only
-`=`, and the steps, compiled.
+what discovery.py tells and the sentences of keys.txt, a line each, the pages, all of which end
+with a line that has only `=`, and the steps, compiled.
 """
 
 import os
@@ -16,7 +16,7 @@ _ROW, _PIECE = 32, 128  # bytes
 
 def pages():
     """The files of which a shelf without steps is made."""
-    return [PAGES / "keys.txt", *sorted(PAGES.glob("*.html"))]
+    return [*sorted(PAGES.glob("*.txt")), *sorted(PAGES.glob("*.html"))]
 
 
 def packed(steps=()):

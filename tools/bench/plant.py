@@ -171,7 +171,8 @@ class Broker:
                     writer.write(b"\x20\x02\0\0")
                 elif kind == 0x82:
                     writer.write(b"\x90\x03" + packet[:2] + packet[-1:])
-                    self.root = packet[4 : 4 + packet[3]].decode().rsplit("/", 1)[0]
+                    if self.client is None:  # what comes later need not be below the root
+                        self.root = packet[4 : 4 + packet[3]].decode().rsplit("/", 1)[0]
                     self.client = writer
                 elif kind == 0xC0:
                     writer.write(b"\xd0\0")
