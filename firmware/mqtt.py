@@ -37,6 +37,12 @@ def as_text(text):
     return len(text).to_bytes(2, "big") + text
 
 
+def _hours(word):
+    # PERMON for so many hours.
+    number = word[7:]
+    return word[:7] == b"PERMON " and number.isdigit() and 0 < int(number) < 1000
+
+
 def frame(kind, body, more=0):
     # A packet: kind, length of the rest in 7 bits a byte, the rest (under 16 KB here) but for
     # `more` bytes that the caller sends himself.
@@ -50,7 +56,7 @@ class Mqtt:
     s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
     (see _TOPICS) -> text, or None if there is nothing to tell; "outbox" -> a coroutine that sends
     what outbox.py has, or None while it must not. command: is called with "ON" "OFF" "PERMON"
-    "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state adds its
+    "PERMON 3" (hours) "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state adds its
     name to the tuple `news`, so that it is published however soon the next one follows. says:
     there is something in outbox.py to be sent. birth: the topic on which Home Assistant says that
     it has started, as bytes; None while that does not matter.
@@ -163,8 +169,8 @@ class Mqtt:
         if kind & 1:  # retained: it was meant for another day
             self.clear = True
             self.error = "ignored, since retained: %r" % text[:24]
-        elif self.cut or word not in _COMMANDS.split():
-            self.error = "%r is none of %s" % (text[:24], _COMMANDS.decode())
+        elif self.cut or not (word in _COMMANDS.split() or _hours(word)):
+            self.error = "%r is none of %s, PERMON 1 to 999" % (text[:24], _COMMANDS.decode())
         else:
             self.word = word = word.decode()
             if word == "FORCEOFF":

@@ -22,15 +22,15 @@ async def told(plug):
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
-            import discovery
+            from discovery import parts, place
 
-            topic = await discovery.place(plug)
+            topic = await place(plug)
         except MemoryError:
             return  # there may be room at the next connection
         finally:
             sys.modules.pop("discovery", None)
         if topic:
-            await put(mqtt, topic, discovery.parts, plug)
+            await put(mqtt, topic, parts, plug)
 
 
 def _read(name):

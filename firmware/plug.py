@@ -105,7 +105,7 @@ class Plug:
             import intro
 
             self._intro = asyncio.create_task(intro.blink(board, _VERSION))
-            del intro  # or it would stay for as long as this runs
+            del sys.modules["intro"], intro  # or it would stay for as long as this runs
         self.slow = ticks_ms()
         while self.left is None:
             try:
@@ -134,7 +134,6 @@ class Plug:
                     board.blink(*self.blinks, now)
                 elif self._intro.done():
                     self._intro = None
-                    del sys.modules["intro"]
                 if self.watchdog:  # not after a round that failed
                     self.watchdog()
             except Exception as error:  # above all MemoryError: the next round may have room
@@ -185,6 +184,8 @@ class Plug:
         # Poller and MQTT, or the portal: the heap has room for one of them, and the portal only
         # in one that a start has swept. So it is opened and closed by a restart in place, unless
         # the power may be cut soon: then it goes at once, and what it leaves has to do.
+        if self._intro:
+            return  # its module is not to be in the heap beside theirs
         if critical:
             self.way = ""
         elif not self.s.wifi_ssid and self.octo:

@@ -42,6 +42,7 @@ by_hand - - 20 150 off in {0} s, by hand
 silent - - 20 150 Pi silent, off in {0} s
 lost - - - - OctoPrint lost the printer
 pending - - - - waiting{3}
+hours - - - - on for {1} h
 offline - - - - waiting, nothing is switched{3}
 quiet - - - - off in {0} s
 printed - - - - was printing: never off by itself{3}
@@ -65,6 +66,7 @@ WAKE > remembered
 Switched_ON:
 SHORT|ON > Waiting
 LONG|OFF > Going
+EXPIRED > Waiting
 Waiting:
 SHORT > Switched_ON
 LONG|OFF > Going
@@ -154,6 +156,7 @@ _ASKED = const(11)
 _TIMERS = const(12)
 
 _REST_MS = const(5000)  # the relay stays open at least so long
+_HOUR_MS = const(3600000)
 _AGAIN_MS = const(15000)  # a LONG within this of another is meant
 
 
@@ -188,6 +191,7 @@ class Machine:
         self.frozen = False
         self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
         self.note = ""  # what is wrong with OctoPrint, in words
+        self.hours = 0  # for which PERMON holds, the one that runs included; 0: for good
         self.relay = self._reading = self._insists = self._again = False
         self.fired = 0  # where in TABLE the row stands that fired last
         self.turns = 0  # how often the relay has moved
@@ -205,21 +209,30 @@ class Machine:
         for word in words[1:]:
             if word in _KEPT:
                 self.facts.add(word)
+            elif word.isdigit():
+                self.hours = int(word)
             else:
                 self.remembered = _alias(word)
         self._show()
 
     def save(self):
-        """A text from which a restart goes on: state, facts, and the state remembered, if any."""
+        """A text from which a restart goes on: state, facts, the state remembered and the hours of
+        PERMON, if any."""
         words = [self.state] + [word for word in _KEPT.split(" ") if word in self.facts]
         if self.remembered:
             words.append(_row(self.remembered)[1])
+        if self.hours:
+            words.append(str(self.hours))
         return " ".join(words)
 
     def post(self, event, now):
-        """Something happened: a press, a command, or how the request to shut down went."""
+        """Something happened: a press, a command, or how the request to shut down went.
+
+        "PERMON 3" is PERMON for 3 hours."""
         self._advance(now)
         facts = self.facts
+        words = event.split(" ")
+        event = words[0]
         if event == "LONG":
             self._again = self._t[_LONG] < _AGAIN_MS
             insists = self._again and self._insists
@@ -229,6 +242,8 @@ class Machine:
                 return True
         if self.s.button_lock and (event == "SHORT" or event == "LONG"):
             return False  # a child's; but insisting has its way
+        if event not in "ASKED ACCEPTED REFUSED_ASK":
+            self.hours = int(words[1]) if len(words) > 1 else 0
         asking = self.alias == "Asking" or self.alias == "Countdown"
         if event == "REFUSED_ASK" and asking:
             facts.add("REFUSED")
@@ -300,6 +315,9 @@ class Machine:
         self._advance(now)
         if self.frozen:
             self._show()
+        if self.hours > 1 and self._t[_STATE] >= _HOUR_MS and self.alias == "Switched_ON":
+            self.hours -= 1
+            self._t[_STATE] = 0
         if self._after_ask and self._holds("PI_DOWN"):
             self.facts.add("GONE")
         return not self.frozen and self._try("")
@@ -371,6 +389,8 @@ class Machine:
             else:
                 late = self._holds("OVERDUE") and not (self._holds("IDLE") and self._holds("COOL"))
             return late and self.pi == "UP"
+        if word == "EXPIRED":
+            return self.hours == 1 and t[_STATE] >= _HOUR_MS
         if word == "BOOTED":
             return t[_CLOSED] >= s.boot_s * 1000
         if word == "CALM":
@@ -509,7 +529,10 @@ class Machine:
             look = "receiving" if self.frozen == 2 else "offered"
         elif self.remembered:
             look = "remembered" if self.relay else "waking"
-        elif alias == "Switched_ON" or not self.relay:
+        elif alias == "Switched_ON":
+            if self.hours:
+                look = "hours"
+        elif not self.relay:
             pass
         elif by_hand:
             look = "by_hand"
@@ -535,6 +558,8 @@ class Machine:
         note = self.pending if look == "pending" else self.note
         note = ": " + note if note else ""
         hottest = "?" if self.hottest is None else int(self.hottest)
+        if look == "hours":
+            hottest = self.hours
         self.countdown_s = left
         self.reason = words[5].format(left, hottest, s.cool_below_c, note)
         self.led = words[3:5] if words[3] != "-" else _row(alias)[3:5]

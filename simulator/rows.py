@@ -34,6 +34,7 @@ _DEEDS = {
     "WAS_IDLE": "nothing was printed when last known",
     "CALM": "it has not just gone off",
     "WAKE": "an “on” was remembered",
+    "EXPIRED": "the hours of PERMON are over",
     "!ASKED": "no request has gone out",
     "!ACCEPTED": "no request was accepted",
     "!BY_HAND": "nobody insisted",

@@ -136,7 +136,7 @@ def abstract(m):
     timers = 0
     if not m.relay:
         return (alias, m.remembered, min(t[9], 5000), min(t[10], 15000), t[10] < 15000 and m._insists,
-                tuple(sorted(facts)), m.frozen)  # fmt: skip
+                tuple(sorted(facts)), m.frozen, m.hours)  # fmt: skip
     if alias == "Started":
         timers = min(t[7], s.min_job_s * 1000)
     elif alias == "Countdown":
@@ -162,6 +162,7 @@ def abstract(m):
         t[10] < 15000 and (t[10], m._insists),
         "ASKED" in facts and min(t[11], s.shutdown_max_s * 1000),
         m.pending,
+        m.hours and (m.hours, min(t[7], 3600000)),
     )
 
 
@@ -230,8 +231,9 @@ class Rig:
         left = limit_s
         while self.state != state:
             assert left > 0, "%s, not %s, after %d s" % (self.state, state, limit_s)
-            left -= self.machine.poll_ms / 1000
-            self.wait(self.machine.poll_ms / 1000)
+            poll = self.machine.poll_ms / 1000 or 5
+            left -= poll
+            self.wait(poll)
             if self.state != state:
                 self.machine.observe(evidence, self.now)
         return self

@@ -323,7 +323,7 @@ async def test_anything_else_is_answered_and_does_nothing(text):
         assert plug.words == [] and len(broker.published) == 1
         topic, told, retained = broker.published[0]
         assert topic == "/error" and not retained
-        assert told.endswith("is none of ON AFTERJOB OFF PERMON FORCEOFF")
+        assert told.endswith("is none of ON AFTERJOB OFF PERMON FORCEOFF, PERMON 1 to 999")
 
 
 @pytest.mark.looptime

@@ -392,6 +392,63 @@ def test_insist_in_the_countdown_is_by_hand_then_off():
 # The button is locked
 
 
+@pytest.mark.parametrize("state", PUBLISHED)
+def test_permon_for_some_hours_ends_in_waiting_not_sooner_and_not_later(state):
+    r = rig(state).wait(6).press("PERMON 2")
+    r.until("Switched_ON", SILENT)
+    assert (r.machine.mode, r.machine.reason) == ("PERMON", "on for 2 h")
+    r.wait(3599)
+    assert r.machine.reason == "on for 2 h"
+    r.wait(2)
+    assert r.machine.reason == "on for 1 h"
+    r.wait(3590, step=10)
+    assert r.state == "Switched_ON"
+    r.wait(11)
+    assert (r.state, r.machine.hours and 1) == ("Waiting", 1)
+    assert r.press("SHORT").wait(20000, step=60).state == "Switched_ON"
+    assert r.machine.reason == "on for good"
+
+
+@pytest.mark.parametrize("event", ["PERMON", "SHORT", "ON", "OFF", "LONG", "FORCEOFF"])
+def test_what_comes_after_permon_for_some_hours_replaces_it(event):
+    r = rig("Waiting").press("PERMON 3").press(event)
+    assert r.machine.hours == 0
+    r.press("FORCEOFF").wait(6).press("PERMON").wait(4 * 3600, step=60)
+    assert r.state == "Switched_ON"
+
+
+def test_permon_again_is_for_so_many_hours_from_then_on():
+    r = rig("Waiting").press("PERMON 1").wait(3000).press("PERMON 1").wait(3590)
+    assert r.state == "Switched_ON"
+    assert r.wait(20).state == "Waiting"
+
+
+def test_hours_pass_only_while_it_is_on_for_them():
+    r = rig("Countdown").press("PERMON 2")
+    assert (r.state, r.machine.remembered, r.machine.hours) == ("Countdown", "Switched_ON", 2)
+    assert r.say_for(7300, REFUSED).machine.hours == 2
+    r.until("Relay_off", SILENT).wait(6)
+    assert (r.state, r.machine.reason) == ("Switched_ON", "on for 2 h")
+    r.wait(7100, step=10)
+    assert r.state == "Switched_ON"
+    assert r.wait(110, step=10).state == "Waiting"
+
+
+def test_the_hours_of_permon_outlast_a_restart_but_for_the_one_begun():
+    r = rig("Waiting").press("PERMON 3").wait(4000).restart()
+    assert r.machine.reason == "on for 2 h"
+    assert r.wait(7190, step=10).state == "Switched_ON"
+    assert r.wait(20).state == "Waiting"
+
+
+def test_the_hours_do_not_end_while_nothing_may_happen():
+    r = rig("Waiting").press("PERMON 1")
+    r.machine.frozen = True
+    assert r.wait(4000, step=10).state == "Switched_ON"
+    r.machine.frozen = False
+    assert r.wait(2).state == "Waiting"
+
+
 def locked(state):
     r = rig(state)
     r.settings.button_lock = True

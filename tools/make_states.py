@@ -63,6 +63,7 @@ WORDS = {
     "ANSWERED": "OctoPrint answered since the relay closed",
     "CALM": "not within 5 s of opening nor 15 s of another LONG",
     "WAKE": "an on is remembered, 5 s after opening",
+    "EXPIRED": "the hours of PERMON are over",
     "INSIST": "LONG within 15 s of a LONG",
 }
 
@@ -85,6 +86,7 @@ SHORT = {
     "ANSWERED": "answered",
     "CALM": "",
     "WAKE": "5 s later, if remembered",
+    "EXPIRED": "hours over",
     "INSIST": "LONG again",
     "INSIST|LONG": "LONG",
     "OVERDUE": "time over",

@@ -23,7 +23,9 @@ WHOLES = {
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "odds", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "reconnect", "apply"),
+    "apply": ("diary", "apply"),
+    "slots": ("intro", "slots"),
+    "outbox": ("discovery", "outbox"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
