@@ -21,11 +21,12 @@ _SKIPPED = const(16384)  # a packet up to this size is read past; one above it b
 # r: retained, on change. t: on change and when due. i: retained, when due.
 _TOPICS = (
     "r/status=online r/plugstate=state r/relay=relay r/mode=mode r/reason=reason"
-    " r/countdown=countdown_s t/state/printstate=print_state t/state/extrudertemp=tool"
-    " t/state/bedtemp=bed t/job/jobstate=job_state t/job/jobprogress=progress i/info=info "
+    " r/countdown=countdown_s r/print=print_note t/state/printstate=print_state"
+    " t/state/extrudertemp=tool t/state/bedtemp=bed t/job/jobstate=job_state"
+    " t/job/jobprogress=progress i/info=info "
 )
-_COUNT = const(12)
-_UNDUE = const(6)  # the first so many are never due
+_COUNT = const(13)
+_UNDUE = const(7)  # the first so many are never due
 _STATE = const(1)  # which of them is the state, and where it stands in the text
 _STATE_AT = const(16)
 _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
@@ -35,12 +36,6 @@ def as_text(text):
     # As MQTT writes it: two bytes of length, then UTF-8.
     text = text.encode()
     return len(text).to_bytes(2, "big") + text
-
-
-def _hours(word):
-    # PERMON for so many hours.
-    number = word[7:]
-    return word[:7] == b"PERMON " and number.isdigit() and 0 < int(number) < 1000
 
 
 def frame(kind, body, more=0):
@@ -56,15 +51,17 @@ class Mqtt:
     s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
     (see _TOPICS) -> text, or None if there is nothing to tell; "outbox" -> a coroutine that sends
     what outbox.py has, or None while it must not. command: is called with "ON" "OFF" "PERMON"
-    "PERMON 3" (hours) "FORCEOFF", and "UPDATE". connected: the broker has let us in. Whoever enters a state adds its
-    name to the tuple `news`, so that it is published however soon the next one follows. says:
-    there is something in outbox.py to be sent. birth: the topic on which Home Assistant says that
-    it has started, as bytes; None while that does not matter.
+    "PERMON 3" (hours) "FORCEOFF", and "UPDATE". file: the path that came with PRINT, as bytes.
+    connected: the broker has let us in. Whoever enters a state adds its name to the tuple `news`,
+    so that it is published however soon the next one follows. says: there is something in
+    outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
+    bytes; None while that does not matter.
     """
 
     connected = False
     address = ""  # where the broker was last
     news = ()
+    file = ""
     birth = None
 
     def __init__(self, s, resolve, value, command):
@@ -169,7 +166,15 @@ class Mqtt:
         if kind & 1:  # retained: it was meant for another day
             self.clear = True
             self.error = "ignored, since retained: %r" % text[:24]
-        elif self.cut or not (word in _COMMANDS.split() or _hours(word)):
+        elif word[:6] == b"PRINT " and not self.cut:
+            self.file = text.strip()[6:]
+            self.clear = True
+        elif self.cut or not (
+            word in _COMMANDS.split()
+            or word[:7] == b"PERMON "
+            and word[7:].isdigit()
+            and 0 < int(word[7:]) < 1000
+        ):
             self.error = "%r is none of %s, PERMON 1 to 999" % (text[:24], _COMMANDS.decode())
         else:
             self.word = word = word.decode()

@@ -1,17 +1,14 @@
 """What the plug does on the network: watches OctoPrint, serves the broker, tells the display.
 
 Two tasks that plug.py keeps going, and what goes with them. Not in the heap while the portal is
-open: connect(plug) brings it all.
+open: connecting.py brings it all.
 """
 
 import asyncio
-import os
 import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
-from mqtt import Mqtt
-from octoapi import OctoApi
 
 _WAIT_MS = const(1000)
 _ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
@@ -23,29 +20,6 @@ _SETTLED = "Cooling Asking Countdown Going"  # here the address that last answer
 _TOLD = "Connected Started Armed Cooling Asking Switched_ON"
 
 
-def connect(plug):
-    """Give the plug a poller, if it has none, and a connection to the broker that settings name.
-
-    Its `works` are then the tasks to be kept going, and `entered` what hears of a new state.
-    """
-    if plug.octo is None:
-        plug.octo = OctoApi(plug.s, plug.resolve, plug.board.wlan.isconnected)
-        plug.octo.address = plug.known
-        plug.works = poll, serve
-        plug.entered = entered
-        plug.hurry = True  # poll now
-        plug.polled = plug.job_due = plug.ask_due = ticks_ms()
-        plug.job = ""  # what the printer did when the job was last asked for
-        plug.ask_wait = 0
-        plug.say = ""  # what the display is to be told: of a state, or "refused"
-        plug.told = 0  # the temperature it was told last
-    plug.mqtt = None
-    if plug.s.mqtt_host not in ("", "none"):
-        plug.mqtt = Mqtt(plug.s, plug.resolve, lambda name: value(plug, name), plug.post)
-        plug.mqtt.address = plug.broker
-        plug.at_home = plug.s.ha_discovery or "ha" in os.listdir()
-
-
 def entered(plug):
     """The machine has entered a state: broker and display are to hear of it."""
     machine = plug.machine
@@ -55,8 +29,19 @@ def entered(plug):
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
     if alias in _TOLD:
         plug.say = alias
+    machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""
     if alias not in ("Asking", "Cooling"):
         plug.ask_wait = 0
+
+
+async def _step(module, name, plug, *given):
+    # By a module that is loaded for that. Where there is no room for it, the plug goes on.
+    try:
+        part = __import__(module)
+        del sys.modules[module]
+        await getattr(part, name)(plug, *given)
+    except MemoryError:
+        plug.machine.pending = ""
 
 
 async def poll(plug):
@@ -65,6 +50,10 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
+        if plug.mqtt and plug.mqtt.file:
+            plug.file = plug.mqtt.file
+            plug.mqtt.file = ""
+            await _step("wake", "begun", plug)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
@@ -78,6 +67,11 @@ async def poll(plug):
                 await octo.say(text)
         turns = machine.turns
         alias = machine.alias
+        s = plug.s
+        heat = machine.hottest
+        if alias == "Cooling" and s.render_wait_s and machine.pi == "UP":
+            if machine.pending if heat is None else heat < s.cool_below_c:
+                await _step("pending", "looked", plug, now)
         evidence = await octo.poll(alias == "Countdown", alias in _SETTLED)
         await asyncio.sleep_ms(0)  # the last bytes and what follows from them are two steps
         if machine.turns != turns or machine.frozen:
@@ -89,13 +83,13 @@ async def poll(plug):
         now = ticks_ms()
         machine.observe(evidence, now)
         plug.sync()
-        facts = machine.facts
-        had_it = "WAS_IDLE" in facts or "WAS_PRINTING" in facts
-        if evidence[4] and plug.s.reconnect and not had_it:
-            import reconnect
-
-            del sys.modules["reconnect"]
-            await reconnect.step(plug, now)
+        if not plug.critical():
+            if s.alarm_above_c:
+                await _step("heat", "felt", plug, evidence, now)
+            if plug.file:
+                await _step("wake", "woken", plug, evidence, now)
+            elif evidence[4] and s.reconnect:
+                await _step("reconnect", "missed", plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"
         if machine.ask:
@@ -138,6 +132,11 @@ async def serve(plug):
         await asyncio.sleep_ms(_WAIT_MS)
         first = False
     await plug.mqtt.run()
+
+
+def teller(plug):
+    """value() of this plug, as Mqtt wants it."""
+    return lambda name: value(plug, name)
 
 
 def value(plug, name):

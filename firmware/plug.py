@@ -69,7 +69,7 @@ class Plug:
             self.machine = Machine(s, now)
         self.gestures = Gestures(s)
         self.changes = None  # keys of settings, stored, to be followed once nothing is at stake
-        self.octo = self.mqtt = None  # while the portal is open; else see online.py
+        self.octo = self.mqtt = None  # while the portal is open; else see connecting.py
         self.works = self.entered = None
         self.broker = broker
         self.way = way if s.wifi_ssid else "open"  # in which the portal is to be opened
@@ -88,9 +88,10 @@ class Plug:
 
     def connect(self):
         """Have a poller, and a connection to the broker that the settings name, if any."""
-        import online
+        import connecting
 
-        online.connect(self)
+        del sys.modules["connecting"]
+        connecting.connect(self)
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -258,7 +259,7 @@ class Plug:
             row = row.split()
             if row[0] == machine.state and machine.look == machine.alias:
                 words = row[1:]
-        if self.s.led_off and not self.critical():
+        if self.s.led_off and not (self.critical() or machine.alarm):
             words = "00"
         self.blinks = int(words[0]), int(words[1])
         before = board.saved.split(" ")[0]

@@ -8,14 +8,15 @@ let go.
 from time import ticks_add, ticks_diff
 
 
-async def step(plug, now):
+async def missed(plug, now):
     """OctoPrint has just said that it is without its printer: connect, if it is time to."""
     s = plug.s
     octo = plug.octo
+    facts = plug.machine.facts
     on_ms = plug.machine.on_ms()
     late = ticks_diff(now, plug.ask_due)
-    if on_ms >= s.reconnect_window_s * 1000 or plug.critical():
-        return
+    if "WAS_IDLE" in facts or "WAS_PRINTING" in facts or on_ms >= s.reconnect_window_s * 1000:
+        return  # it had the printer, or its time is over
     if late > on_ms:  # of before the power was on
         plug.ask_due = ticks_add(now, int(s.reconnect_delay_s * 1000))
     elif late >= 0:

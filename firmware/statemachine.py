@@ -43,6 +43,7 @@ silent - - 20 150 Pi silent, off in {0} s
 lost - - - - OctoPrint lost the printer
 pending - - - - waiting{3}
 hours - - - - on for {1} h
+alarm - - 100 100 alarm{3}
 offline - - - - waiting, nothing is switched{3}
 quiet - - - - off in {0} s
 printed - - - - was printing: never off by itself{3}
@@ -189,6 +190,7 @@ class Machine:
         # Nothing is being probed: rows on evidence and time are not tried. 2: an update comes in;
         # 3: a SHORT press would allow it
         self.frozen = False
+        self.alarm = ""  # what is wrong with the heat
         self.pending = ""  # what on the Pi is unfinished; while there is something, not COOL
         self.note = ""  # what is wrong with OctoPrint, in words
         self.hours = 0  # for which PERMON holds, the one that runs included; 0: for good
@@ -474,7 +476,7 @@ class Machine:
         if relay != self.relay:
             self.relay = relay
             self.turns += 1
-            self.note = ""
+            self.note = self.alarm = ""
             facts.clear()
             self.forget()
             t[_CLOSED if relay else _OPENED] = 0
@@ -527,6 +529,8 @@ class Machine:
         # The row of STATES that tells most.
         if self.frozen > 1:
             look = "receiving" if self.frozen == 2 else "offered"
+        elif self.alarm:
+            look = "alarm"
         elif self.remembered:
             look = "remembered" if self.relay else "waking"
         elif alias == "Switched_ON":
@@ -551,11 +555,11 @@ class Machine:
             look = "refused"
         elif runs[_LOST]:
             look = "lost"
-        elif self.pending and alias == "Cooling":
+        elif self.pending and alias == "Cooling" and not self._warm:
             look = "pending"
         self.look = look
         words = _row(look)
-        note = self.pending if look == "pending" else self.note
+        note = self.pending if look == "pending" else self.alarm or self.note
         note = ": " + note if note else ""
         hottest = "?" if self.hottest is None else int(self.hottest)
         if look == "hours":

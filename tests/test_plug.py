@@ -1283,12 +1283,13 @@ async def test_a_dash_and_nothing_are_ignored(tmp_path, payload):
 
 @virtual
 async def test_of_several_commands_within_a_second_the_last_wins(tmp_path):
-    async with House(tmp_path, booted=True, broker=True) as house:
+    async with House(tmp_path, booted=True, broker=True, grain_ms=20) as house:
         await connected(house)
         await house.pause(3)  # until all has been told
         states = len(house.states)
-        for payload in b"OFF", b"ON", b"PERMON":
-            await house.broker.publish(house.topic("/switch"), payload)
+        topic = house.topic("/switch")  # one after the other they might take longer than a second
+        payloads = b"OFF", b"ON", b"PERMON"
+        await asyncio.gather(*(house.broker.publish(topic, payload) for payload in payloads))
         await house.pause(5)
         assert [name for _, name in house.states[states:]] == ["Switched_ON"]
 

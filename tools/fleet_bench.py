@@ -93,7 +93,7 @@ class Simulated:
 
     def value(self, what):
         self.told = self.told or what == "info"
-        return self.values[what]
+        return self.values.get(what)  # None: nothing to be told, as of a log
 
     def command(self, word):
         self.had[word] += 1

@@ -24,7 +24,9 @@ WHOLES = {
     "figures": ("refusal", "odds", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
     "apply": ("diary", "apply"),
-    "slots": ("intro", "slots"),
+    "heat": ("pending", "heat"),
+    "wake": ("reconnect", "wake"),
+    "slots": ("intro", "connecting", "slots"),
     "outbox": ("discovery", "outbox"),
 }
 
