@@ -42,6 +42,9 @@ async def _step(module, name, plug, *given):
         await getattr(part, name)(plug, *given)
     except MemoryError:
         plug.machine.pending = ""
+        if plug.file:
+            plug.file = ""
+            plug.octo.print_note = "no: there is no room for it"
 
 
 async def poll(plug):

@@ -24,16 +24,19 @@ async def looked(plug, now):
     ask, means "nothing". What takes longer than `render_wait_s` is not waited for.
     """
     machine = plug.machine
-    if machine.pending == "a last look":  # the first look since it has been cool
+    found = machine.pending
+    if found == "a last look":  # the first since it has been cool
+        found = "OctoPrint does not tell what it does"
         plug.render_due = ticks_add(now, int(plug.s.render_wait_s * 1000))
-    found = ""
     try:
         if await _says(plug, _TIMELAPSE, b'"processing":true'):
             found = "a timelapse is rendered"
         elif await _says(plug, _UPDATE, b'"status":"inProgress"'):
             found = "OctoPrint is updated"
+        else:
+            found = ""
     except OSError:
-        found = machine.pending
+        pass
     if ticks_diff(now, plug.render_due) >= 0:
         found = ""
     machine.pending = found

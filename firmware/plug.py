@@ -167,8 +167,10 @@ class Plug:
 
             apply.changes(self)
             del sys.modules["apply"]
-        self._guests(critical)
-        if (self.again or self.way) and not (critical or self.visit or self.gestures.held_ms):
+        if not self._intro:  # its module is not to be in the heap beside theirs
+            self._guests(critical)
+        busy = critical or self.visit or self._intro or self.gestures.held_ms
+        if (self.again or self.way) and not busy:
             # in place: main.py runs the plug anew
             if self.mqtt:
                 self.broker = self.mqtt.address
@@ -185,8 +187,6 @@ class Plug:
         # Poller and MQTT, or the portal: the heap has room for one of them, and the portal only
         # in one that a start has swept. So it is opened and closed by a restart in place, unless
         # the power may be cut soon: then it goes at once, and what it leaves has to do.
-        if self._intro:
-            return  # its module is not to be in the heap beside theirs
         if critical:
             self.way = ""
         elif not self.s.wifi_ssid and self.octo:

@@ -235,7 +235,10 @@ def test_only_what_differs_is_copied_and_what_is_left_over_goes(plug, flash):
 
 def test_settings_on_the_plug_stay_unless_others_are_given(plug, flash, tmp_path):
     assert flash(plug, "--files")[0] == 0
-    run_on(plug, "open('config.json', 'w').write('{\\n\"wifi_ssid\": \"mine\"\\n}\\n')")
+    run_on(
+        plug,
+        "with open('config.json', 'w') as file: file.write('{\\n\"wifi_ssid\": \"mine\"\\n}\\n')",
+    )
     before = on_plug(plug)["config.json"]
     plug.power()
     assert flash(plug, "--files")[0] == 0

@@ -1462,3 +1462,14 @@ async def test_a_storm_of_commands_from_the_broker_is_got_over(tmp_path):
 def test_plug_has_a_version_like_the_project(request):
     pyproject = (request.config.rootpath / "pyproject.toml").read_text()
     assert f'version = "{plug.Plug.version}"' in pyproject
+
+
+@virtual
+async def test_a_new_plug_blinks_its_version_to_the_end_before_it_opens_the_portal(tmp_path):
+    """Without a network there is nothing but the portal, but no restart for its sake."""
+    async with House(tmp_path, wifi_ssid="", led_version=True) as house:
+        plug = house.plug
+        await house.pause(4)
+        assert plug._intro and not plug.visit
+        await house.pause(2)
+        assert plug.visit and house.plug is plug and house.restarts == 0

@@ -38,8 +38,8 @@ ROOT_PATTERN = "octoplugout/+"
 
 # What is looked at below a plug's root; firmware/mqtt.py publishes it.
 TOPICS = (
-    "/status /plugstate /relay /mode /reason /countdown /print /state/printstate /state/extrudertemp"
-    " /state/bedtemp /job/jobstate /job/jobprogress /info /switch /error"
+    "/status /plugstate /relay /mode /reason /countdown /print /state/printstate"
+    " /state/extrudertemp /state/bedtemp /job/jobstate /job/jobprogress /info /switch /error"
 ).split()
 
 COLUMNS = "plug status state relay mode countdown tool job version ip rssi reason".split()
