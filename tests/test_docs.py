@@ -31,11 +31,13 @@ def part(heading):
 
 def reasons():
     """Patterns of everything `/reason` can say."""
-    octoapi = (ROOT / "firmware/octoapi.py").read_text(encoding="utf-8")
-    problems = re.findall(r'"([^"\n]+)"', octoapi)
+    problems = []
+    for name in "octoapi", "pending", "heat":  # what these say is shown with it
+        text = (ROOT / f"firmware/{name}.py").read_text(encoding="utf-8")
+        problems += re.findall(r'"([^"\n]+)"', text)
     for *_, text in make_docs.states():
         pattern = re.sub(r"\\{[0-2]\\}", r"[\\d?]+", re.escape(text))
-        notes = "|".join(re.escape(problem) for problem in problems)
+        notes = "|".join(re.escape(problem).replace("%d", "[0-9]+") for problem in problems)
         yield pattern.replace(r"\{3\}", f"(: ({notes}))?")
 
 
