@@ -181,6 +181,20 @@ def test_every_word_of_the_table_has_its_own_short_one():
     assert all(len(words[state]) == 1 for state in ("Relay_off", "Asking", "Countdown", "Going"))
 
 
+def test_who_speaks_of_states_and_facts_is_on_the_list_of_those_who_do():
+    """Else it would look on the plug for a word that the machine does not have there."""
+    packer = build.packer_of_all()
+    words = {word for word in packer._words if not word.islower()} - set(pack._WORLD)
+    speaking = {
+        name
+        for name, text in packer.modules.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip()
+        if {word.strip("!") for word in node.value.split()} <= words
+    }
+    assert speaking == set(pack.SPEAK)
+
+
 def test_facts_become_letters_by_their_order_so_that_they_outlive_an_update():
     words = pack.table_words(SOURCE)
     kept = run(SOURCE)._KEPT.split()
