@@ -5,6 +5,7 @@ which would cost 4 KB of heap more). Whatever is not as it should be is a broken
 OSError.
 """
 
+import sys
 from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -21,12 +22,12 @@ _SKIPPED = const(16384)  # a packet up to this size is read past; one above it b
 # r: retained, on change. t: on change and when due. i: retained, when due.
 _TOPICS = (
     "r/status=online r/plugstate=state r/relay=relay r/mode=mode r/reason=reason"
-    " r/countdown=countdown_s r/print=print_note t/state/printstate=print_state"
+    " r/countdown=countdown_s t/state/printstate=print_state"
     " t/state/extrudertemp=tool t/state/bedtemp=bed t/job/jobstate=job_state"
     " t/job/jobprogress=progress i/info=info "
 )
-_COUNT = const(13)
-_UNDUE = const(7)  # the first so many are never due
+_COUNT = const(12)
+_UNDUE = const(6)  # the first so many are never due
 _STATE = const(1)  # which of them is the state, and where it stands in the text
 _STATE_AT = const(16)
 _COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
@@ -51,7 +52,7 @@ class Mqtt:
     s: the settings. resolve: async, host -> dotted address, or OSError. value: what of the plug
     (see _TOPICS) -> text, or None if there is nothing to tell; "outbox" -> a coroutine that sends
     what outbox.py has, or None while it must not. command: is called with "ON" "OFF" "PERMON"
-    "PERMON 3" (hours) "FORCEOFF", and "UPDATE". file: the path that came with PRINT, as bytes.
+    "PERMON 3" (hours) "FORCEOFF", and "UPDATE".
     connected: the broker has let us in. Whoever enters a state adds its name to the tuple `news`,
     so that it is published however soon the next one follows. says: there is something in
     outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
@@ -61,7 +62,6 @@ class Mqtt:
     connected = False
     address = ""  # where the broker was last
     news = ()
-    file = ""
     birth = None
 
     def __init__(self, s, resolve, value, command):
@@ -81,26 +81,12 @@ class Mqtt:
         self.clear = False  # "-" is to be put on /switch
         self.says = True
         self.news = self.news[-4:]  # a broker may be away for weeks
-        flags = 0x26  # a clean session, a will that is retained
-        body = as_text("octoplugout-" + s.id) + as_text(self.topic("/status")) + as_text("offline")
-        if s.mqtt_user:
-            flags |= 0xC0
-            body += as_text(s.mqtt_user) + as_text(s.mqtt_password)
-        body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
         try:
-            # An address that let us in is tried first: finding one takes heap.
-            address = self.address or await self.resolve(s.mqtt_host)
-            self.address = ""
-            await wire.open(address, s.mqtt_port, _ANSWER_MS)
-            await wire.send(frame(0x10, body), _ANSWER_MS)
-            await self._fill(self.first, ticks_add(ticks_ms(), _ANSWER_MS))
-            packet = await self._packet()
-            if len(packet) != 3 or packet[0] != 0x20 or packet[1] > 1 or packet[2]:
-                raise OSError("refused")
-            for body in b"\0\1/switch", b"\0\2/update":
-                below = as_text(self.topic(str(body[2:], "utf-8")))
-                await wire.send(frame(0x82, body[:2] + below + b"\1"), _ANSWER_MS)
-            self.address = address
+            import dialing
+
+            del sys.modules["dialing"]
+            await dialing.dial(self, as_text, frame)
+            del dialing
             self.connected = True
             await self._serve()
         finally:
@@ -108,21 +94,21 @@ class Mqtt:
             wire.close()
             self._act()  # a command that was taken is not lost with the connection
 
-    async def _fill(self, view, end):
+    async def fill(self, view, end):
         while view:
             n = await self.wire.readinto(view, ticks_diff(end, ticks_ms()))
             if not n:
                 raise OSError("closed")
             view = view[n:]
 
-    async def _packet(self):
+    async def packet(self):
         # The packet that begins with `first`, without its length and what is above _LARGEST.
         end = ticks_add(ticks_ms(), _ANSWER_MS)
         first = self.first
         kind = first[0]
         size = shift = 0
         while not shift or first[0] & 128:
-            await self._fill(first, end)
+            await self.fill(first, end)
             size |= (first[0] & 127) << shift
             shift += 7
             if size > _SKIPPED or shift > 28:
@@ -130,11 +116,11 @@ class Mqtt:
         self.cut = size > _LARGEST
         packet = bytearray(min(size, _LARGEST) + 1)
         packet[0] = kind
-        await self._fill(memoryview(packet)[1:], end)
+        await self.fill(memoryview(packet)[1:], end)
         while size > _LARGEST:
             rest = min(size - _LARGEST, _LARGEST)
             size -= rest
-            await self._fill(memoryview(bytearray(rest)), end)
+            await self.fill(memoryview(bytearray(rest)), end)
         return packet
 
     def _take(self, packet):
@@ -166,9 +152,6 @@ class Mqtt:
         if kind & 1:  # retained: it was meant for another day
             self.clear = True
             self.error = "ignored, since retained: %r" % text[:24]
-        elif word[:6] == b"PRINT " and not self.cut:
-            self.file = text.strip()[6:]
-            self.clear = True
         elif self.cut or not (
             word in _COMMANDS.split()
             or word[:7] == b"PERMON "
@@ -200,7 +183,7 @@ class Mqtt:
             if n == 0:
                 raise OSError("closed")
             if n:
-                self._take(await self._packet())
+                self._take(await self.packet())
                 if pinged:
                     pinged = False
                     ping = ticks_add(now, half)

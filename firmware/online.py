@@ -11,6 +11,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 from micropython import const
 
 _WAIT_MS = const(1000)
+_SOON_MS = const(120000)  # when the power may be cut it mostly is within this
 _ASK_MS = const(5000)  # a refused shutdown is asked for again after this, doubling …
 _ASK_LONGEST_MS = const(300000)  # … up to this
 
@@ -42,9 +43,6 @@ async def _step(module, name, plug, *given):
         await getattr(part, name)(plug, *given)
     except MemoryError:
         plug.machine.pending = ""
-        if plug.file:
-            plug.file = ""
-            plug.octo.print_note = "no: there is no room for it"
 
 
 async def poll(plug):
@@ -53,10 +51,6 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
-        if plug.mqtt and plug.mqtt.file:
-            plug.file = plug.mqtt.file
-            plug.mqtt.file = ""
-            await _step("wake", "begun", plug)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
@@ -89,9 +83,7 @@ async def poll(plug):
         if not plug.critical():
             if s.alarm_above_c:
                 await _step("heat", "felt", plug, evidence, now)
-            if plug.file:
-                await _step("wake", "woken", plug, evidence, now)
-            elif evidence[4] and s.reconnect:
+            if evidence[4] and s.reconnect:
                 await _step("reconnect", "missed", plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"
@@ -131,7 +123,15 @@ async def serve(plug):
     """Have the broker served. OSError: the connection was lost."""
     # Connecting and looking up a name take heap: not both at once, and OctoPrint first.
     first = plug.hurry and plug.machine.poll_ms
-    while first or not plug.mqtt or not plug.board.wlan.isconnected() or plug.looks_up:
+    # Nor while the power may be cut soon: that loads what knows how.
+    while (
+        first
+        or not plug.mqtt
+        or not plug.board.wlan.isconnected()
+        or plug.looks_up
+        or plug.critical()
+        and ticks_diff(ticks_ms(), plug.machine.since) < _SOON_MS
+    ):
         await asyncio.sleep_ms(_WAIT_MS)
         first = False
     await plug.mqtt.run()

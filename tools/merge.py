@@ -23,9 +23,8 @@ WHOLES = {
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "odds", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "apply"),
+    "apply": ("diary", "reconnect", "apply"),
     "heat": ("pending", "heat"),
-    "wake": ("reconnect", "wake"),
     "slots": ("intro", "connecting", "slots"),
     "outbox": ("discovery", "outbox"),
 }
