@@ -144,7 +144,7 @@ with open("old.opo", "rb") as file:
     old = file.read()
 with open("new.opo", "rb") as file:
     new = file.read()
-flash = Flash(96)
+flash = Flash(98)  # 0x99000 to 0xFAFFF
 os.VfsLfs2.mkfs(flash)
 os.mount(os.VfsLfs2(flash), "/plug")
 os.chdir("/plug")
