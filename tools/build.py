@@ -38,7 +38,7 @@ ENTRY = ("boot.py", "main.py")
 ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
-LOOSE = "apply configfile dialing figures heat info keeping loading names opening outbox"
+LOOSE = "apply configfile discovery figures heat info keeping loading names opening outbox"
 LOOSE += " portal saving schema slots spare texts"
 
 

@@ -23,10 +23,11 @@ WHOLES = {
     # Let go after use. What follows on each other, or comes at moments with room to spare.
     "figures": ("refusal", "odds", "figures"),
     "opening": ("firsts", "radio", "closing", "opening"),
-    "apply": ("diary", "reconnect", "apply"),
+    "apply": ("diary", "apply"),
     "heat": ("pending", "heat"),
     "slots": ("intro", "connecting", "slots"),
-    "outbox": ("discovery", "outbox"),
+    "discovery": ("reconnect", "discovery"),
+    "info": ("dialing", "info"),
 }
 
 # In the heap for as long as the plug runs; the others are imported where they are used and let go
