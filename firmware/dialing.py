@@ -5,8 +5,8 @@ from time import ticks_add, ticks_ms
 _ANSWER_MS = const(10000)
 
 
-async def dial(mqtt, as_text, frame):
-    """Have the broker let `mqtt`, a Mqtt with a new wire, in. OSError: it does not.
+async def dial(mqtt, address, as_text, frame):
+    """Have the broker at `address` let `mqtt`, a Mqtt with a new wire, in. OSError: it does not.
 
     as_text, frame: those of mqtt.py, which loads this.
     """
@@ -18,9 +18,6 @@ async def dial(mqtt, as_text, frame):
         flags |= 0xC0
         body += as_text(s.mqtt_user) + as_text(s.mqtt_password)
     body = b"\0\4MQTT\4" + bytes((flags,)) + s.mqtt_keepalive_s.to_bytes(2, "big") + body
-    # An address that let us in is tried first: finding one takes heap.
-    address = mqtt.address or await mqtt.resolve(s.mqtt_host)
-    mqtt.address = ""
     await wire.open(address, s.mqtt_port, _ANSWER_MS)
     await wire.send(frame(0x10, body), _ANSWER_MS)
     await mqtt.fill(mqtt.first, ticks_add(ticks_ms(), _ANSWER_MS))

@@ -82,10 +82,13 @@ class Mqtt:
         self.says = True
         self.news = self.news[-4:]  # a broker may be away for weeks
         try:
+            # An address that let us in is tried first: finding one takes heap.
+            address = self.address or await self.resolve(s.mqtt_host)
+            self.address = ""
             import dialing
 
             del sys.modules["dialing"]
-            await dialing.dial(self, as_text, frame)
+            await dialing.dial(self, address, as_text, frame)
             del dialing
             self.connected = True
             await self._serve()
