@@ -28,6 +28,7 @@ def connect(plug):
         plug.say = ""  # what the display is to be told: of a state, or "refused"
         plug.told = 0  # the temperature it was told last
         plug.felt = ()  # by heat.py
+        plug.render_due = None  # for pending.py
     plug.mqtt = None
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)

@@ -25,7 +25,7 @@ async def looked(plug, now):
     """
     machine = plug.machine
     found = machine.pending
-    if found == "a last look":  # the first since it has been cool
+    if found == "a last look" or plug.render_due is None:  # the first since it has been cool
         found = "OctoPrint does not tell what it does"
         plug.render_due = ticks_add(now, int(plug.s.render_wait_s * 1000))
     try:

@@ -155,6 +155,21 @@ async def test_a_printer_that_is_lost_meanwhile_is_cool_in_time(tmp_path, shutdo
         await house.until("Relay_off", 1500)
 
 
+@virtual
+async def test_a_restart_in_place_while_it_cools_goes_on_waiting(tmp_path):
+    async with House(tmp_path, booted=True) as house:
+        house.pi.octoprint.rendering = True
+        await printed(house)
+        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        house.plug.again = True
+        await house.until(lambda: house.restarts == 1, 10)
+        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 60)
+        assert house.state == "Cooling"
+        house.pi.octoprint.rendering = False
+        await house.until("Relay_off", 300)
+        assert asked(house) == 1 and not house.pi.cuts
+
+
 # --- the real OctoPrint --------------------------------------------------------------------------
 
 FFMPEG = """#!/bin/sh
