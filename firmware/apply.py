@@ -24,3 +24,4 @@ def changes(plug):
                     plug.tasks[1].cancel()
                 plug.connect()
     plug.changes = None
+    plug.machine.alarm = ""  # heat.py says so again, if it still is on

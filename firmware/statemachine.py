@@ -20,8 +20,8 @@ except ImportError:  # plain CPython
 
 
 # Name, published name, polled every (i: poll_idle_s, p: poll_s, else s), LED on and off in ms, and
-# the reason: {0} seconds left, {1} temperature, {2} the one waited for, {3} what is wrong,
-# if anything.
+# the reason: {0} seconds left, {1} temperature or hours, {2} the one waited for, {3} what is
+# wrong, if anything.
 # The rows with `-` are no states but what a person should know on top of one.
 STATES = """
 Relay_off Relay_off 0 0 0 off
@@ -476,7 +476,7 @@ class Machine:
         if relay != self.relay:
             self.relay = relay
             self.turns += 1
-            self.note = self.alarm = ""
+            self.note = ""
             facts.clear()
             self.forget()
             t[_CLOSED if relay else _OPENED] = 0
@@ -489,6 +489,7 @@ class Machine:
         self.poll_ms = int(poll * 1000)
         t[_STATE] = self._quiet = 0
         self._read = False
+        self.alarm = ""  # heat.py says so again, but not where it would hide a Countdown
 
     def on_ms(self):
         """Since when the relay is on, or this run sees to it."""

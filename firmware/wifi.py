@@ -71,7 +71,8 @@ async def _choose(p):
             texts.good(("wifi_password", "text", "", 0, 64, ""), p.candidate[1], None)
         except ValueError:
             p.not_joined = b"name and password must be in letters that this plug knows (UTF-8)"
-        del sys.modules["texts"]
+        finally:
+            del sys.modules["texts"]
     if p.not_joined:
         return await _page(p)
     p.next_step = "joining"

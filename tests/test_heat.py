@@ -11,6 +11,12 @@ def watched(tmp_path, **given):
     return House(tmp_path, booted=True, broker=True, alarm_above_c=250, **given)
 
 
+async def overheated(house):
+    await house.until(lambda: house.reason == QUIET, 60)
+    house.printer.heat("tool0", 260)
+    await house.until(lambda: house.reason.startswith("alarm: "), 200)
+
+
 async def alarmed(house, text, limit_s=200):
     await house.until(lambda: house.reason == "alarm: " + text, limit_s)
 
@@ -18,9 +24,7 @@ async def alarmed(house, text, limit_s=200):
 @virtual
 async def test_a_heater_above_the_limit_is_told_on_every_channel(tmp_path):
     async with watched(tmp_path) as house:
-        await house.until(lambda: house.reason == QUIET, 60)
-        house.printer.heat("tool0", 260)
-        await house.until(lambda: house.reason.startswith("alarm: "), 200)
+        await overheated(house)
         text = house.reason[len("alarm: ") :]
         assert text.endswith("C, above 250 C")
         assert house.plug.machine.led == ["100", "100"] and house.plug.blinks == (100, 100)
@@ -112,10 +116,28 @@ async def test_it_is_off_unless_a_limit_is_set(tmp_path):
 @virtual
 async def test_an_alarm_is_over_when_the_power_is_gone(tmp_path):
     async with watched(tmp_path) as house:
-        await house.until(lambda: house.reason == QUIET, 60)
-        house.printer.heat("tool0", 260)
-        await house.until(lambda: house.reason.startswith("alarm: "), 200)
+        await overheated(house)
         for _ in range(3):
             await house.long()
         await house.until("Relay_off", 10)
         assert (house.reason, house.plug.machine.alarm) == ("off", "")
+
+
+@virtual
+async def test_an_alarm_does_not_hide_what_a_countdown_says(tmp_path):
+    async with watched(tmp_path) as house:
+        await overheated(house)
+        await house.long()
+        await house.long()
+        assert (house.state, house.plug.machine.look) == ("Countdown", "by_hand")
+        await house.pause(5)
+        assert house.reason.endswith("s, by hand")
+
+
+@virtual
+async def test_an_alarm_ends_when_it_is_no_longer_wanted(tmp_path):
+    async with watched(tmp_path) as house:
+        await overheated(house)
+        house.plug.s.alarm_above_c = 0
+        house.plug.changes = ("alarm_above_c",)
+        await house.until(lambda: house.reason == QUIET, 10)

@@ -17,6 +17,13 @@ async def printed(house):
     await house.until("Cooling", 500)
 
 
+async def rendering(house):
+    """All is cool, and a timelapse keeps the plug waiting."""
+    house.pi.octoprint.rendering = True
+    await printed(house)
+    await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+
+
 def asked(house):
     return house.pi.octoprint.requests_seen.count(("POST", SHUTDOWN))
 
@@ -90,9 +97,7 @@ async def test_an_answer_that_tells_nothing_does_not_keep_the_power_on(tmp_path,
 @virtual
 async def test_a_look_without_an_answer_changes_nothing(tmp_path):
     async with House(tmp_path, booted=True) as house:
-        house.pi.octoprint.rendering = True
-        await printed(house)
-        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        await rendering(house)
         house.pi.octoprint.modes = {"/api/timelapse": "empty"}
         await house.pause(300)
         assert house.reason == "waiting: a timelapse is rendered"
@@ -101,9 +106,7 @@ async def test_a_look_without_an_answer_changes_nothing(tmp_path):
 @virtual
 async def test_a_person_does_not_wait(tmp_path):
     async with House(tmp_path, booted=True) as house:
-        house.pi.octoprint.rendering = True
-        await printed(house)
-        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        await rendering(house)
         await house.short()
         await house.until("Switched_ON", 2)
         assert house.plug.machine.pending == ""
@@ -115,9 +118,7 @@ async def test_a_person_does_not_wait(tmp_path):
 @virtual
 async def test_a_job_that_starts_meanwhile_is_a_job(tmp_path):
     async with House(tmp_path, booted=True) as house:
-        house.pi.octoprint.rendering = True
-        await printed(house)
-        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        await rendering(house)
         house.printer.start(duration_s=600)
         await house.until("Armed", 20)
         assert house.plug.machine.pending == ""
@@ -147,9 +148,7 @@ async def test_without_room_to_look_the_power_goes_all_the_same(tmp_path, monkey
 @pytest.mark.parametrize("shutdown_pi", [True, False])
 async def test_a_printer_that_is_lost_meanwhile_is_cool_in_time(tmp_path, shutdown_pi):
     async with House(tmp_path, booted=True, shutdown_pi=shutdown_pi) as house:
-        house.pi.octoprint.rendering = True
-        await printed(house)
-        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        await rendering(house)
         house.pi.octoprint.rendering = False
         house.printer.disconnect()
         await house.until("Relay_off", 1500)
@@ -158,9 +157,7 @@ async def test_a_printer_that_is_lost_meanwhile_is_cool_in_time(tmp_path, shutdo
 @virtual
 async def test_a_restart_in_place_while_it_cools_goes_on_waiting(tmp_path):
     async with House(tmp_path, booted=True) as house:
-        house.pi.octoprint.rendering = True
-        await printed(house)
-        await house.until(lambda: house.reason.endswith("timelapse is rendered"), 300)
+        await rendering(house)
         house.plug.again = True
         await house.until(lambda: house.restarts == 1, 10)
         await house.until(lambda: house.reason.endswith("timelapse is rendered"), 60)
