@@ -286,6 +286,8 @@ class OctoPrint(Process):
                 "onlineCheck": {"enabled": False},
                 "pluginBlacklist": {"enabled": False},
             },
+            # all tests ask for keys from one address: three in a minute would be the end of it
+            "devel": {"enableRateLimiter": False},
             "serial": serial | {"autoconnect": True, "exclusive": False},
             "printerConnection": {
                 "autoconnect": True,
