@@ -14,14 +14,10 @@ from micropython import const
 _RETRY_MS = const(20000)  # how long the station may take to find its network
 
 
-def board_id():
-    """The station's MAC address as hex text, which tells this plug from others."""
-    return str(hexlify(network.WLAN(network.STA_IF).config("mac")), "utf-8")
-
-
 class Board:
     """Nothing moves when it is made: the relay pin keeps its level.
 
+    id: the last six digits of the station's MAC address, which tell this plug from others.
     saved: what `save` was given last, before the restart too; "" if nothing. wlan: the station.
     cause: why the chip started, 0 for power-on.
     """
@@ -42,6 +38,7 @@ class Board:
         self._joining = None  # since when the station tries
         self.cause = machine.reset_cause()
         self.wlan = network.WLAN(network.STA_IF)
+        self.id = str(hexlify(self.wlan.config("mac")), "utf-8")[6:]
         network.WLAN(network.AP_IF).active(False)  # the image opens one with a published key
 
     def save(self, state):

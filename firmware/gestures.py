@@ -37,19 +37,18 @@ class Gestures:
         self._now = now
         if self._down:
             self.held_ms = min(self.held_ms + passed, 0x1FFFFFFF)
-        if pressed == self._down:
-            self._differs_ms = -1
-        elif self._differs_ms < 0:
-            self._differs_ms = 0  # one sample proves nothing, however late it comes
-        else:
-            self._differs_ms += passed
-            if self._differs_ms >= _DEBOUNCE_MS:
-                return self._turn(pressed)
-        return None
-
-    def _turn(self, pressed):
-        self._down = pressed
         differed = self._differs_ms
+        if pressed == self._down:
+            differed = -1
+        elif differed < 0:
+            differed = 0  # one sample proves nothing, however late it comes
+        else:
+            differed += passed
+        self._differs_ms = differed
+        if differed < _DEBOUNCE_MS:
+            return None
+        # It has turned.
+        self._down = pressed
         self._differs_ms = -1
         if pressed:
             self.held_ms = differed

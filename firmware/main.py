@@ -25,37 +25,28 @@ def typing(error):
         return poll.poll(1000)
 
 
-def start(first, error, fails, given):
+def start(first, error, fails, given, gone):
     # One run. In a function of its own: what its calls leave on the stack goes with it. On that of
     # forever(), which stays, it would count as references and keep a plug that is over.
     name = "plug"
-    try:
-        import trial
-
-        sys.path[0], name = trial.find(first, error, fails)
-    except Exception as wrong:  # then the slot that ran before
-        sys.print_exception(wrong)
-    sys.modules.pop("trial", None)
-    trial = None
-    return __import__(name).run(first, *given)
-
-
-def clear(names):
-    # Lets go of these modules, whose run is over.
-    gone = [sys.modules.pop(name) for name in names]
     gc.collect()
     try:
         import trial
 
         trial.clear(gone)
-    except Exception as wrong:  # then there is less room
+        sys.path[0], name = trial.find(first, error, fails)
+    except Exception as wrong:  # then the slot that ran before, in less room
         sys.print_exception(wrong)
     sys.modules.pop("trial", None)
+    trial = None
+    gone.clear()
+    return __import__(name).run(first, *given)
 
 
 def forever():
     first = True
     before = left = ()  # modules that stay; what the run before leaves to the next
+    gone = []  # modules of that run, to be let go
     error = None  # what ended it
     fails = 0  # how many ended so soon, in a row
     while True:
@@ -65,12 +56,11 @@ def forever():
                     began = time.ticks_ms()
                     if not before:
                         # Small garbage is swept often; left to itself it would break up the heap.
-                        clear(())
                         gc.threshold(2048)
                         sys.path.insert(0, "a")
                         before = set(sys.modules)
                     given, left = left, ()
-                    left = start(first, error, fails, given)
+                    left = start(first, error, fails, given, gone)
                     error = None
                     fails = 0
                 except BaseException as wrong:
@@ -82,7 +72,8 @@ def forever():
                     fails = 1 if late else fails + 1
                     time.sleep_ms(500)
                 first = False
-                clear(set(sys.modules) - set(before or sys.modules))
+                for name in set(sys.modules) - set(before or sys.modules):
+                    gone.append(sys.modules.pop(name))
             break
         except BaseException:  # one more Ctrl-C, or no memory to tell about the first
             first = False

@@ -43,11 +43,13 @@ class Plug:
 
         self.watchdog = watchdog = slots.watchdog(first)
         del sys.modules["slots"], slots
+        from board import Board
+
+        self.board = board = Board()
         # Settings come before the rest is loaded: reading them takes room.
         import settings
-        from board import Board, board_id
 
-        self.s = s = settings.load(id=board_id()[6:])
+        self.s = s = settings.load(id=board.id)
         blink = first and settings.get("led_version")
         del sys.modules["settings"], settings
         for problem in s.problems:
@@ -59,7 +61,6 @@ class Plug:
 
         self.started = now = ticks_ms()  # moves on a minute at a time
         self.minutes = self.before = minutes
-        self.board = board = Board()
         # A restart goes on from here, also where no name can be looked up: OctoPrint's address
         # stands behind the machine's words.
         state, self.known = (board.saved + " @").split(" @")[:2]

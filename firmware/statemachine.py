@@ -220,12 +220,15 @@ class Machine:
     def save(self):
         """A text from which a restart goes on: state, facts, the state remembered and the hours of
         PERMON, if any."""
-        words = [self.state] + [word for word in _KEPT.split(" ") if word in self.facts]
+        words = self.state
+        for word in _KEPT.split(" "):
+            if word in self.facts:
+                words += " " + word
         if self.remembered:
-            words.append(_row(self.remembered)[1])
+            words += " " + _row(self.remembered)[1]
         if self.hours:
-            words.append(str(self.hours))
-        return " ".join(words)
+            words += " %d" % self.hours
+        return words
 
     def post(self, event, now):
         """Something happened: a press, a command, or how the request to shut down went.

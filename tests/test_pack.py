@@ -329,8 +329,42 @@ def test_what_is_said_to_the_world_is_said_packed_as_well(part):
 def _texts_of(source):
     tree = ast.parse(source)
     told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    return {
+    wholes = {
+        line.targets[0].id: line.value.value
+        for line in tree.body
+        if isinstance(line, ast.Assign) and isinstance(getattr(line.value, "value", None), str)
+    }
+    cut = {
+        wholes[node.value.id][node.slice.lower.value : node.slice.upper.value]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and getattr(node.value, "id", "") in wholes
+        and isinstance(node.slice, ast.Slice)
+        and isinstance(node.slice.lower, ast.Constant)
+    }
+    return cut | {
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
     }
+
+
+SAYS = '''"""Says."""
+WORDS = "on a module's own line it stays"
+def ask(way="as a default, too"):
+    """A docstring."""
+    if way == "as a default, too":
+        return "POST /api/something", b"the bytes of a body that are more than forty", "short"
+    return {"a key of some length": "shorter than that?"}, "%d of so many" % 3, b"the bytes of a body that are more than forty", b"", ""
+'''
+
+
+@pytest.mark.parametrize("shortest", [0, 1, 11])
+def test_texts_that_are_joined_are_still_what_they_were(shortest):
+    packed = pack.pack(SAYS, joined=shortest)
+    plain, joined = run(SAYS), run(packed)
+    assert (joined.WORDS, joined.ask(), joined.ask(0)) == (plain.WORDS, plain.ask(), plain.ask(0))
+    assert ("'POST /api/something'" in packed) is (shortest == 0)
+    assert ("'short'" in packed) is (shortest != 1), "a short text may be a name, which is cheaper"
+    assert ("b'the bytes of a body" in packed) is (shortest == 0)
+    assert _texts_of(SAYS) - {"Says.", "A docstring."} <= _texts_of(packed)

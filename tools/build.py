@@ -212,7 +212,8 @@ def _rooted(source, sources, into):
     target = into / f"{source.stem}.mpy"
     texts = {part.stem: part.read_text(encoding="utf-8") for part in sources}
     text = merge.alone(source.stem, list(texts), texts)
-    compile_mpy(source, target, 3, lambda: pack.pack(text))
+    # Their texts stay as they are: cut out of another, what start() calls stayed in the heap.
+    compile_mpy(source, target, 3, lambda: pack.pack(text, joined=0))
     target.write_bytes(unintern.unintern(target.read_bytes()))
     return target.stat().st_size
 

@@ -12,6 +12,8 @@ import builtins
 import keyword
 import re
 
+from merge import RESIDENT
+
 # Names that MicroPython has in its ROM on every port, since its own types and functions bear them:
 # these cost nothing at all. None is used where the code itself speaks of it. In a .mpy the first
 # are numbers, the others letters.
@@ -82,7 +84,10 @@ class Packer:
         text = self.modules[name]
         if name == SPARE:
             text = self.table(text)
-        return pack(text, self._stay, words, self._public, self._members, self.attributes)
+        # Short texts are names, which cost less, where they are not to go with the module.
+        joined = _INTERNED + 1 if name in RESIDENT else 1
+        given = self._stay, words, self._public, self._members, self.attributes
+        return pack(text, *given, joined)
 
     def table(self, text):
         """The table of settings, which says after a `*` what attribute a value becomes."""
@@ -105,12 +110,24 @@ MACHINE = "statemachine"
 SPARE = "spare"
 
 
-def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(), attributes=()):
+_INTERNED = 10  # the compiler makes names of texts up to this length
+
+
+def pack(
+    source,
+    stay=frozenset(),
+    words=None,
+    public=None,
+    members=frozenset(),
+    attributes=(),
+    joined=_INTERNED + 1,
+):
     """`source` with short names; `stay` are parameter names that must not change.
 
     `words`: what table_words() returned, for a module that speaks of states and conditions.
     `public`: what public_names() returned. `members`: names that objects of ours show to others.
-    `attributes`: {name of an attribute: another}.
+    `attributes`: {name of an attribute: another}. `joined`: texts so long, and
+    longer, become one, and so do bytes; 0: none.
     """
     tree = ast.parse(source)
     if words:
@@ -133,6 +150,8 @@ def pack(source, stay=frozenset(), words=None, public=None, members=frozenset(),
         isinstance(name, str) and name[0] == "_" for name in said
     ):  # a global is not followed
         _private(tree, stay, members | set(open_members(tree)))
+    if joined:
+        _joined(tree, joined)
     _often_first(tree)
     return ast.unparse(tree)
 
@@ -207,6 +226,54 @@ def _texts(node):
     return None
 
 
+def _joined(tree, shortest):
+    """Makes one text of all that are no names and have so many letters, and one of all bytes.
+
+    Each is an object, with what the heap rounds up: 20 bytes more than as a part of another. It is
+    cut out anew each time code speaks of it; what is large anyway stays as it is.
+    """
+    names = {getattr(*mentioned) for mentioned in _identifiers(tree)} | set(SHORT)
+    for kind, least in (str, shortest), (bytes, 1):
+        found = {}
+        for node, field, i, part in _constants(tree, kind):
+            if least <= len(part) <= _LARGE and part not in names:
+                found[id(node), field, i] = node, part
+        whole = kind().join(dict.fromkeys(part for _, part in found.values()))
+        if len(whole) < _WORTHWHILE:
+            continue
+        used = {getattr(*mentioned) for mentioned in _identifiers(tree)}
+        name = next(word for word in SHORT if word not in used and not hasattr(builtins, word))
+        for (_, field, i), (node, part) in found.items():
+            at = whole.find(part)
+            cut = ast.parse(f"{name}[{at}:{at + len(part)}]", mode="eval").body
+            if i is None:
+                setattr(node, field, cut)
+            else:
+                getattr(node, field)[i] = cut
+        tree.body[1:1] = ast.parse(f"{name} = {whole!r}").body
+
+
+def _constants(tree, kind):
+    # (node, field, place in the field if it is a list, value) of those in functions
+    inside = {id(part): part for part in ast.walk(tree) if isinstance(part, _FUNCTIONS)}
+    lines = {id(line): line for function in inside.values() for line in _body(function)}
+    seen = set()
+    for line in lines.values():
+        for node in ast.walk(line):
+            if isinstance(node, (ast.Expr, ast.JoinedStr, ast.arguments)):
+                continue
+            for field, value in ast.iter_fields(node):
+                for i, part in enumerate(value) if isinstance(value, list) else [(None, value)]:
+                    if isinstance(part, ast.Constant) and type(part.value) is kind:
+                        if (id(node), field, i) not in seen:
+                            seen.add((id(node), field, i))
+                            yield node, field, i, part.value
+
+
+_LARGE = 100
+_WORTHWHILE = 40  # bytes altogether
+
+
 def _no_docstrings(tree):
     for node in ast.walk(tree):
         if isinstance(node, (*_FUNCTIONS[:2], ast.ClassDef, ast.Module)):
@@ -265,9 +332,6 @@ def _mentions(tree):
 
 _FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
 _ONE_BYTE = 128
-_INTERNED = 10  # the compiler makes names of texts up to this length
-
-
 def _body(function):
     return function.body if isinstance(function.body, list) else [function.body]
 
