@@ -366,5 +366,5 @@ def test_texts_that_are_joined_are_still_what_they_were(shortest):
     assert (joined.WORDS, joined.ask(), joined.ask(0)) == (plain.WORDS, plain.ask(), plain.ask(0))
     assert ("'POST /api/something'" in packed) is (shortest == 0)
     assert ("'short'" in packed) is (shortest != 1), "a short text may be a name, which is cheaper"
-    assert ("b'the bytes of a body" in packed) is (shortest == 0)
+    assert packed.count("b'the bytes of a body") == (1 if shortest else 2)
     assert _texts_of(SAYS) - {"Says.", "A docstring."} <= _texts_of(packed)
