@@ -170,7 +170,7 @@ async def test_a_phone_sets_up_a_new_plug(visitor, new_plug, dark, scripts):
 
 async def test_the_printed_address_sets_a_new_plug_up(visitor, micropython, tmp_path):
     """As a person does it: tools/simulate.sh --flash EMPTY_FOLDER, then a browser."""
-    command = [sys.executable, "-m", "simulator", "--headless", "--port", "0", "--heap", "38k"]
+    command = [sys.executable, "-m", "simulator", "--headless", "--port", "0", "--heap", "36k"]
     process = subprocess.Popen(
         [*command, "--flash", str(tmp_path / "empty")],
         cwd=ROOT,
