@@ -2,7 +2,7 @@
 
 
 async def run(p):
-    """p: the Portal. Its number, rows, typed and wrong: see rows.py and storing.py."""
+    """p: the Portal. Its number, rows, typed and wrong: see rows.py and checking.py."""
     wrong = p.refusals
     await p.begin_page(b"Settings")
     await p.send_part("fields", b"%d" % p.number)

@@ -16,7 +16,8 @@ def save_slowly(changes, wrong, path="config.json", bag=None):
     `wrong`, a dict, gets what save() returns.
     """
     new, mistakes = _step("schema", "checked", changes)
-    wrong.update(mistakes)
+    if mistakes:
+        wrong.update(_step("refusal", "told", mistakes, _step("schema", "table")))
     yield
     partners = _step("odds", "partners", new)
     yield

@@ -23,7 +23,7 @@ async def run(p):
         p.pending = p.field(b"do")
         p.asked_as = p.field(b"user")[:64].decode()
         p.query = b"g=1"  # where it is shown if something is wrong with it
-        return "storing"
+        return "checking"
     if p.pending:
         return "trying"
     waits = p.app_token

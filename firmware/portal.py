@@ -82,16 +82,16 @@ class Portal:
         self.open_ms = open_ms
         self.pass_word = password
         self.token = hexlify(os.urandom(8))
+        # pending, came_of: of trying OctoPrint
         self.tell_once = self.tried = self.not_joined = self.path = b""
-        self.pending = self.came_of = b""  # of trying OctoPrint
-        self.next_step = self.wire = self._file = None
+        self.pending = self.came_of = self.nonce = b""
+        # offered: until when a SHORT press is waited for
+        self.next_step = self.wire = self._file = self.inner = self.offered = None
         self.app_token = self.given_key = ""  # a key that OctoPrint was asked for
-        self.misses = self.length = self.got = 0  # the last two: bytes of an upload
-        self.outcome = ()  # of the last update: a part of pages/update.html and its values
-        self.nonce = b""
-        self.inner = self.offered = None  # until when a SHORT press is waited for
-        self.wrongs = 0  # log-ins in a row
-        self.in_reach = ()
+        # length, got: bytes of an upload; wrongs: log-ins in a row
+        self.misses = self.length = self.got = self.wrongs = 0
+        # outcome: of the last update, a part of pages/update.html and its values
+        self.outcome = self.in_reach = ()
         self.stays = True
         self.began = ticks_ms()
         self.used()
@@ -150,21 +150,21 @@ class Portal:
                             await self._serve()
                         self._close()
                         break
+                # Between requests, since there is no room for both.
+                step = None
                 if self.offered and (
                     self.plug.machine.frozen != _OFFERED
                     or ticks_diff(self.offered, ticks_ms()) <= 0
                 ):
-                    try:
-                        await self._step("update")
-                    except MemoryError:
-                        pass
-                if self.app_token and ticks_diff(ticks_ms(), self.due) >= 0:
-                    # Between requests, since there is no room for both.
-                    try:
-                        await self._step("asking")
-                    except MemoryError:
-                        pass
+                    step = "update"
+                elif self.app_token and ticks_diff(ticks_ms(), self.due) >= 0:
                     self.due = ticks_add(ticks_ms(), _ASK_MS)
+                    step = "asking"
+                if step:
+                    try:
+                        await self._step(step)
+                    except MemoryError:
+                        pass
                 await sleep_ms(_TURN_MS)
         finally:
             web.close()

@@ -1,6 +1,6 @@
 """Which page of settings is meant, its rows, and what was typed into them. A step of portal.py.
 
-From here it goes to fields.py, which shows them, or to storing.py and back if something is wrong:
+From here it goes to fields.py, which shows them, or to checking.py and back if something is wrong:
 in so many steps because each of them needs a good part of what the heap has left. Secrets never
 leave the plug: an empty field keeps the old one, a box clears it.
 """
@@ -63,4 +63,4 @@ async def run(p):
             if field != value:
                 typed[key] = field
     p.sent_form = p.rows = ()
-    return "storing"
+    return "checking"

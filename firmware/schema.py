@@ -86,6 +86,17 @@ def check(row, value, form):
     row: from rows(). value: anything. form: True when it was typed into a form, so that numbers,
     yes and no, and lists (one text a line) come as text. ValueError names key and limits.
     """
+    value, words = _judged(row, value, form)
+    if not words:
+        return value
+    from refusal import sentence
+
+    with table() as file:
+        raise ValueError(sentence(row, words, file))
+
+
+def _judged(row, value, form):
+    # (the value, ()), or what refusal.sentence() is to be given of a wrong one: (None, words).
     key, kind, _, lowest, highest, _ = row
     try:
         if kind in "text secret host list":
@@ -94,13 +105,11 @@ def check(row, value, form):
         else:
             _make_room("texts")
             from figures import good
-        return good(row, value, number if form else None)
+        return good(row, value, number if form else None), ()
     except (ValueError, TypeError, AttributeError) as error:
         words = key, kind, str(error)
     _make_room("texts")
-    from refusal import sentence
-
-    raise ValueError(key + ": " + sentence(row, words, table()))
+    return None, words
 
 
 def _make_room(name):
@@ -127,16 +136,17 @@ def used(keys, found):
 
 
 def checked(changes):
-    """({key: value for the file}, {key: what is wrong}) of what was typed."""
+    """({key: value for the file}, {key: what is wrong, for refusal.told()}) of what was typed."""
     new = {}
     wrong = {}
     for row in rows(changes):
         key = row[0]
         if key in changes:
-            try:
-                new[key] = check(row, changes[key], True)
-            except ValueError as error:
-                wrong[key] = str(error)
+            value, words = _judged(row, changes[key], True)
+            if words:
+                wrong[key] = row, words
+            else:
+                new[key] = value
     for key in changes:
         if key not in new and key not in wrong:
             wrong[key] = "unknown setting: " + key

@@ -1,47 +1,17 @@
-"""Checks and stores what was typed into a page of settings, and has it used. A step of portal.py.
+"""Stores what was typed into a page of settings, and has it used. A step of portal.py.
 
-What is wrong is said beside its field, with what was typed kept, by the page that is shown then.
+checking.py has found nothing wrong with it; where storing does, it is said as there.
 """
 
 import sys
 from asyncio import sleep_ms
 
-from portal import sweep
-
 
 async def run(p):
-    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}.
-    p.in_use: {key: value} of the whole page as it was, numbers as text."""
+    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong}."""
     typed = p.typed
     s = p.plug.s
     if typed:
-        # First without keeping.py: what is to be said of many mistakes needs the room.
-        import schema
-
-        new, p.refusals = schema.checked(typed)
-        if p.refusals:
-            import odds
-
-            for key, value in p.in_use.items():
-                try:
-                    p.in_use[key] = schema.number(value)
-                except ValueError:
-                    pass  # a text
-            p.in_use.update(new)
-            try:
-                broken = odds.broken(p.in_use)
-            except TypeError:  # the file has no numbers there: looked at again once all is right
-                broken = ()
-            for key in new:
-                if key in broken:
-                    p.refusals[key] = broken[key]
-            del odds
-        new = p.in_use = None
-        del schema
-        for part in "odds schema texts figures refusal".split():
-            sys.modules.pop(part, None)
-        sweep()
-    if typed and not p.refusals:
         import keeping
 
         p.refusals = wrong = {}
@@ -49,7 +19,7 @@ async def run(p):
             await sleep_ms(0)
         del sys.modules["keeping"], keeping
     if p.refusals:
-        p.method = b"GET"  # the form has been taken: what follows shows
+        p.method = b"GET"  # shown as by checking.py
         return "rows"
     if "portal_password" in typed:
         p.pass_word = typed["portal_password"].encode()

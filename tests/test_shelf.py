@@ -112,7 +112,8 @@ for name in "json", "errno", "frame", "nothing":
 
 @pytest.mark.real
 def test_the_plugs_python_imports_every_step_from_it(micropython, flash):
-    names = "brief fields front intake joining octokey report rows storing trying wifi asking"
+    names = "brief fields front intake joining octokey report rows checking matching storing"
+    names += " trying wifi asking"
     command = [str(micropython), "-X", "heapsize=48k", "-c", ASKS % names]
     done = subprocess.run(command, cwd=flash, capture_output=True, text=True)
     assert done.stderr == ""

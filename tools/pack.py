@@ -238,6 +238,14 @@ def _joined(tree, shortest):
         for node, field, i, part in _constants(tree, kind):
             if least <= len(part) <= _LARGE and part not in names:
                 found[id(node), field, i] = node, part
+        often = [part for _, part in found.values()]
+        # An object costs its head, its place and what it holds, in sixteens; a cut its code.
+        dear = {
+            part
+            for part in often
+            if len(part) // 16 * 16 + 36 > _CUT * often.count(part) + len(part)
+        }
+        found = {at: each for at, each in found.items() if each[1] in dear}
         whole = kind().join(dict.fromkeys(part for _, part in found.values()))
         if len(whole) < _WORTHWHILE:
             continue
@@ -271,6 +279,7 @@ def _constants(tree, kind):
 
 
 _LARGE = 100
+_CUT = 9  # bytes of code
 _WORTHWHILE = 40  # bytes altogether
 
 
@@ -332,6 +341,8 @@ def _mentions(tree):
 
 _FUNCTIONS = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
 _ONE_BYTE = 128
+
+
 def _body(function):
     return function.body if isinstance(function.body, list) else [function.body]
 

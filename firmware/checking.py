@@ -1,0 +1,28 @@
+"""Checks what was typed into a page of settings. A step of portal.py.
+
+From here it goes to storing.py, or by matching.py to the page again, which shows beside its field
+what is wrong, with what was typed kept. Neither is there yet: many mistakes take the room.
+"""
+
+import sys
+
+
+async def run(p):
+    """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong, for
+    refusal.told()}, p.table the open table that it wants, and the good ones go into p.in_use."""
+    if not p.typed:
+        return "storing"
+    import schema
+
+    good, p.refusals = schema.checked(p.typed)
+    table = schema.table()
+    del schema
+    for part in "schema texts figures".split():
+        sys.modules.pop(part, None)
+    if not p.refusals:
+        table.close()
+        p.in_use = None
+        return "storing"
+    p.in_use.update(good)
+    p.table = table
+    return "matching"

@@ -1,0 +1,34 @@
+"""Says what is wrong with what was typed, and what does not go together: all is told at once. A
+step of portal.py."""
+
+import sys
+
+
+async def run(p):
+    """p: the Portal. p.typed, p.refusals, p.table: see checking.py; the refusals become sentences.
+    p.in_use: {key: value} of the whole page, numbers that were not typed as text."""
+    import refusal
+
+    p.refusals = refusal.told(p.refusals, p.table)
+    p.table = None
+    import odds
+    from schema import number
+
+    in_use = p.in_use
+    p.in_use = None
+    for key, value in in_use.items():
+        try:
+            in_use[key] = number(value)
+        except (ValueError, TypeError):
+            pass  # a text, or no text
+    try:
+        broken = odds.broken(in_use)
+    except TypeError:  # the file has no numbers there: looked at again once all is right
+        broken = ()
+    for key in broken:
+        if key in p.typed:
+            p.refusals.setdefault(key, broken[key])
+    for part in "figures odds refusal schema".split():
+        sys.modules.pop(part, None)
+    p.method = b"GET"  # the form has been taken: what follows shows
+    return "rows"
