@@ -111,7 +111,7 @@ class Portal:
         web = _listen(socket.SOCK_STREAM, 80)
         if hasattr(os, "mount"):  # not on a PC, where steps are files
             os.mount(self, _STEPS)  # type: ignore
-            sys.path.insert(1, _STEPS)
+            sys.path.append(_STEPS)  # last, so that open() never asks itself
         try:
             if not self.lan:
                 import captive

@@ -6,6 +6,7 @@ where one has to be silent or wrong, topics that the test publishes itself.
 
 import json
 import re
+import shlex
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -245,6 +246,13 @@ def test_a_command_is_not_retained_and_the_answer_is(mosquitto):
 
 
 @pytest.mark.real
+def test_permon_may_be_for_some_hours(mosquitto):
+    with plugs_at(mosquitto, 1), mosquitto.client() as watcher:
+        assert tool(mosquitto, "send", "permon  3", "--all") == 0
+        assert ("octoplugout/000001/switch", "PERMON 3", False) in watcher.messages
+
+
+@pytest.mark.real
 def test_an_offline_plug_is_told_and_sent_nothing(mosquitto, capsys):
     with plugs_at(mosquitto, 20) as swarm, mosquitto.client() as watcher:
         swarm.ask("leave 3")
@@ -354,6 +362,9 @@ def test_forceoff_at_a_terminal_is_asked_about(monkeypatch):
     ("words", "said"),
     [
         ("send EXPLODE --all", "COMMAND: 'EXPLODE' is none of ON AFTERJOB OFF PERMON FORCEOFF"),
+        ("send 'PERMON 1000' --all", "COMMAND: 'PERMON 1000' is none of"),
+        ("send 'ON 3' --all", "'PERMON 1' to 'PERMON 999' (hours)"),
+        ("send '' --all", "COMMAND: '' is none of"),
         ("send ON", "PLUG: name one or more by id or root topic, or say --all"),
         ("send ON --all --timeout 1", "--timeout: 1: must be from 2 to 300"),
         ("list --wait 4000", "--wait: 4000: must be from 0 to 3600"),
@@ -377,7 +388,7 @@ def test_bad_input_is_named_with_its_limits_before_anything_is_done(
     words, said, capsys, monkeypatch
 ):
     monkeypatch.setenv("OCTOPLUGOUT_BROKER", NOWHERE)
-    assert fleet.main(words.split()) == 2
+    assert fleet.main(shlex.split(words)) == 2
     assert said in capsys.readouterr().err
 
 

@@ -1,8 +1,11 @@
 """The portal's pages and steps in one file: everything is there, and is found where it begins."""
 
 import ast
+import asyncio
 import re
 import subprocess
+import sys
+import types
 
 import pytest
 
@@ -91,6 +94,26 @@ def test_what_is_needed_while_the_portal_is_shut_stands_beside_the_shelf():
     assert not {"brief", "fields", "intake", "front", "wifi", "keys"} & beside
 
 
+def test_the_shelf_is_looked_for_before_it_asks_itself(monkeypatch):
+    """Its file may stand in any folder of sys.path: in an image of one's own in one far behind."""
+    seen = []
+
+    class Gate(portal.Portal):
+        @property
+        def stays(self):
+            seen.append(list(sys.path))
+            return False
+
+    gate = object.__new__(Gate)
+    gate.lan, gate.length, gate.wire, gate._file = True, 0, None, None
+    mounts = types.SimpleNamespace(mount=lambda *_: None, umount=lambda *_: None)
+    monkeypatch.setattr(portal, "os", mounts)
+    monkeypatch.setattr(portal, "_listen", lambda *_: types.SimpleNamespace(close=lambda: None))
+    before = list(sys.path)
+    asyncio.run(gate.run())
+    assert seen == [[*before, "/steps"]] and sys.path == before
+
+
 ASKS = """
 import sys, os
 sys.path.insert(0, "a")
@@ -98,7 +121,7 @@ import portal
 found = [getattr(portal, name) for name in dir(portal)]  # by what it can: names are short here
 gate = object.__new__([it for it in found if type(it) is type and hasattr(it, "umount")][0])
 os.mount(gate, "/steps")
-sys.path.insert(1, "/steps")
+sys.path.append("/steps")
 for name in "%s".split():
     print(name, __import__(name).run.__name__ != "")
     del sys.modules[name]

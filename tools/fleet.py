@@ -34,6 +34,7 @@ from bundle import BundleError
 from plug_ota import OtaError
 
 COMMANDS = "ON AFTERJOB OFF PERMON FORCEOFF".split()
+_COMMANDS = " ".join(COMMANDS) + ", 'PERMON 1' to 'PERMON 999' (hours)"
 ROOT_PATTERN = "octoplugout/+"
 
 # What is looked at below a plug's root; firmware/mqtt.py publishes it.
@@ -590,10 +591,12 @@ def limited(name, value, low, high):
 
 
 def word_of(command):
-    word = command.strip().upper()
-    if word not in COMMANDS:
-        raise BadInput(f"COMMAND: {command!r} is none of {' '.join(COMMANDS)}")
-    return word
+    """The command as it is sent. BadInput: a plug knows no such."""
+    word, *hours = command.upper().split() or [""]
+    timed = word == "PERMON" and len(hours) == 1 and hours[0].isascii() and hours[0].isdigit()
+    if word not in COMMANDS or hours and not (timed and 0 < int(hours[0]) < 1000):
+        raise BadInput(f"COMMAND: {command!r} is none of {_COMMANDS}")
+    return " ".join([word, *hours])
 
 
 def confirm(plugs, yes):
@@ -682,7 +685,7 @@ def list_plugs(
 
 @app.command()
 def send(
-    command: Annotated[str, typer.Argument(help=" ".join(COMMANDS))],
+    command: Annotated[str, typer.Argument(help=_COMMANDS)],
     plugs: PLUGS = None,
     every: ALL = False,
     broker: BROKER = "127.0.0.1:1883",

@@ -97,8 +97,9 @@ class Simulated:
 
     def command(self, word):
         self.had[word] += 1
-        if word in _AFTER:
-            self.became(*_AFTER[word])
+        after = _AFTER.get(word.split(" ")[0])  # PERMON may say for how many hours
+        if after:
+            self.became(*after)
             self.mqtt.news = (*self.mqtt.news[-4:], self.values["state"])
 
     def warm(self):

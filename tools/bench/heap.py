@@ -47,8 +47,8 @@ CONFIG = visitor.CONFIG | {
 # Which, one after the other, lead through seven states while OctoPrint answers.
 COMMANDS = "PERMON AFTERJOB OFF ON off PERMON nonsense".split()
 
-# The back-off goes up to 60 s, and a request to shut down may be under way after that.
-AWAY_S = 130
+# The back-off goes up to 60 s, and while the power may be cut the broker is not called for 120 s.
+AWAY_S = 200
 
 
 class Failed(Exception):
