@@ -119,13 +119,13 @@ def octoprints(tmp_path_factory):
     """Makes OctoPrints: octoprints(version) starts one with its virtual printer."""
     made = []
 
-    def make(version):
+    def make(version, **more):
         path = fetch.CACHE / f"octoprint-{version}/bin/octoprint"
         if not path.exists():
             lacking(
                 f"OctoPrint {version}", f"run .venv/bin/python tools/fetch.py octoprint {version}"
             )
-        server = servers.OctoPrint(path, tmp_path_factory.mktemp("octoprint"))
+        server = servers.OctoPrint(path, tmp_path_factory.mktemp("octoprint"), **more)
         made.append(server)
         return server.start()
 

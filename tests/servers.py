@@ -255,11 +255,14 @@ class OctoPrint(Process):
     """A real OctoPrint with its virtual printer, which heats 10 °C/s and cools 2 °C/s.
 
     `program` is the `octoprint` of its environment. The printer is connected at start. Asked to
-    shut the system down, it really ends, unless `ends_on_shutdown` is set to False.
+    shut the system down, it really ends, unless `ends_on_shutdown` is set to False. `limited`: it
+    counts what is asked from one address, which all tests share, and refuses the fourth request
+    for a key in a minute.
     """
 
-    def __init__(self, program, folder, port=0, address="127.0.0.1"):
+    def __init__(self, program, folder, port=0, address="127.0.0.1", limited=False):
         self.program, self.folder = str(program), Path(folder)
+        self.limited = limited
         self.address, self.port = address, port or free_port(address)
         self.url = f"http://{self.address}:{self.port}"
         self.key, self.user_key = ADMIN_KEY, USER_KEY
@@ -286,8 +289,7 @@ class OctoPrint(Process):
                 "onlineCheck": {"enabled": False},
                 "pluginBlacklist": {"enabled": False},
             },
-            # all tests ask for keys from one address: three in a minute would be the end of it
-            "devel": {"enableRateLimiter": False},
+            "devel": {"enableRateLimiter": self.limited},
             "serial": serial | {"autoconnect": True, "exclusive": False},
             "printerConnection": {
                 "autoconnect": True,

@@ -460,7 +460,8 @@ async def test_one_connection_may_ask_twice(pi):
 
 
 @pytest.mark.real
-async def test_the_stand_in_answers_as_octoprint_does(octoprint):
+async def test_the_stand_in_answers_as_octoprint_does(octoprints):
+    octoprint = octoprints("1.11.8", limited=True)
     pi = Pi(loop_time)
     pi.open()
     pi.power(True, booted=True)

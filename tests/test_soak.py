@@ -285,7 +285,7 @@ class Life:
         world, chance = self.world, self.chance
         what = chance.choice(
             "wifi wifi broker broker mishap mishap mishap mishap key job job job job "
-            "ON OFF SHORT LONG PERMON FORCEOFF memory restart raise".split()
+            "ON OFF SHORT LONG PERMON PERMON_1 FORCEOFF memory restart raise".split()
         )
         self.note(what)
         lasts = chance.choice((20, 60, 300, 1800))
@@ -323,7 +323,7 @@ class Life:
         elif what == "restart":
             await self.restart()
         elif what != "FORCEOFF" or chance.random() < 0.3:
-            self.tell(what)
+            self.tell(what.replace("_", " "))
 
     def check(self):
         """What must be true at any time."""
