@@ -53,6 +53,14 @@ JOB = (
 )
 
 
+# Nothing is unfinished.
+TIMELAPSE = (
+    b'{\n  "config": {\n    "type": "off"\n  },\n  "enabled": true,\n  "files": [],\n'
+    b'  "unrendered": []\n}\n'
+)
+UPDATE = b'{\n  "information": {},\n  "status": "current"\n}\n'
+
+
 class Http:
     """An HTTP server. `answer(path)` gives the bytes to send, or a coroutine function that is
     given reader and writer and does what it likes.
@@ -74,6 +82,10 @@ class Http:
             return http(200, self.body)
         if path == "/api/job":
             return http(200, JOB)
+        if path.startswith("/api/timelapse?"):
+            return http(200, TIMELAPSE)
+        if path.startswith("/plugin/softwareupdate/check?"):
+            return http(200, UPDATE)
         return http(204, reason="NO CONTENT")
 
     async def start(self):
