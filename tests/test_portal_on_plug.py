@@ -132,6 +132,6 @@ async def test_twenty_restarts_in_place_leave_nothing_behind(flash, tmp_path):
             await asyncio.sleep(5)
             free.append(await most_free(house))
         assert not [line for line in house.runner.serial if "Error" in line]
-        # what a run kept of the one before would grow with each; what the collector takes for
-        # a reference by chance comes and goes
-        assert max(free[1:]) >= free[0] - 512, free
+        # what a run kept of the one before would grow with each, and is more than this for one;
+        # what the collector takes for a reference by chance comes and goes: up to 0.7 KB
+        assert max(free[1:]) >= free[0] - 1024, free
