@@ -9,20 +9,16 @@ import sys
 
 async def run(p):
     """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong, for
-    refusal.told()}, p.table the open table that it wants, and the good ones go into p.in_use."""
+    refusal.told()}, and the good ones go into p.in_use."""
     if not p.typed:
         return "storing"
     import schema
 
     good, p.refusals = schema.checked(p.typed)
-    table = schema.table()
-    del schema
     for part in "schema texts figures".split():
         sys.modules.pop(part, None)
     if not p.refusals:
-        table.close()
         p.in_use = None
         return "storing"
     p.in_use.update(good)
-    p.table = table
     return "matching"

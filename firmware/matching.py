@@ -5,22 +5,20 @@ import sys
 
 
 async def run(p):
-    """p: the Portal. p.typed, p.refusals, p.table: see checking.py; the refusals become sentences.
+    """p: the Portal. p.typed, p.refusals: see checking.py; the refusals become sentences.
     p.in_use: {key: value} of the whole page, numbers that were not typed as text."""
-    import refusal
-
-    p.refusals = refusal.told(p.refusals, p.table)
-    p.table = None
     import odds
-    from schema import number
+    import refusal
+    import schema
 
+    refusal.told(p.refusals, schema.table())
     in_use = p.in_use
-    p.in_use = None
     for key, value in in_use.items():
-        try:
-            in_use[key] = number(value)
-        except (ValueError, TypeError):
-            pass  # a text, or no text
+        if isinstance(value, str):
+            try:
+                in_use[key] = schema.number(value)
+            except ValueError:
+                pass  # a text
     try:
         broken = odds.broken(in_use)
     except TypeError:  # the file has no numbers there: looked at again once all is right
@@ -28,6 +26,7 @@ async def run(p):
     for key in broken:
         if key in p.typed:
             p.refusals.setdefault(key, broken[key])
+    p.in_use = None
     for part in "figures odds refusal schema".split():
         sys.modules.pop(part, None)
     p.method = b"GET"  # the form has been taken: what follows shows

@@ -213,7 +213,7 @@ async def test_nonsense_in_the_file_does_not_hide_what_is_wrong_with_the_form(tm
 
 
 @virtual
-@pytest.mark.parametrize(("hot", "wrong"), [("40", True), ("200", False)])
+@pytest.mark.parametrize(("hot", "wrong"), [("40", True), ("200", False), ("50.5", False)])
 async def test_what_does_not_go_together_is_told_with_the_rest(tmp_path, hot, wrong):
     async with opened(tmp_path) as (_, browser):
         page = await browser.submit("/settings?g=4", min_job_s="ten", hot_above_c=hot)

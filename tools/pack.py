@@ -126,8 +126,8 @@ def pack(
 
     `words`: what table_words() returned, for a module that speaks of states and conditions.
     `public`: what public_names() returned. `members`: names that objects of ours show to others.
-    `attributes`: {name of an attribute: another}. `joined`: texts so long, and
-    longer, become one, and so do bytes; 0: none.
+    `attributes`: {name of an attribute: another}. `joined`: texts of so many
+    letters and more become one, and so do bytes; 0: none.
     """
     tree = ast.parse(source)
     if words:
