@@ -27,6 +27,7 @@ def connect(plug):
         plug.ask_wait = 0
         plug.say = ""  # what the display is to be told: of a state, or "refused"
         plug.told = 0  # the temperature it was told last
+        plug.file = ""  # to be printed: wake.py
         plug.felt = ()  # by heat.py
         plug.render_due = None  # for pending.py
     plug.mqtt = None

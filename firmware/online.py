@@ -42,7 +42,11 @@ async def _step(module, name, plug, *given):
         del sys.modules[module]
         await getattr(part, name)(plug, *given)
     except MemoryError:
-        plug.machine.pending = ""
+        plug.machine.pending = plug.file = ""
+        if module == "wake":
+            plug.octo.print_note = "no: there is no room for it"
+        elif module == "bridge":
+            plug.mqtt.error = "no room for a command"
 
 
 async def poll(plug):
@@ -51,6 +55,10 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
+        if plug.mqtt and plug.mqtt.given:
+            job, text = plug.mqtt.given
+            plug.mqtt.given = ()
+            await _step("bridge" if job else "wake", "begun", plug, text)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
@@ -83,7 +91,9 @@ async def poll(plug):
         if not plug.critical():
             if s.alarm_above_c:
                 await _step("heat", "felt", plug, evidence, now)
-            if evidence[4] and s.reconnect:
+            if plug.file:
+                await _step("wake", "woken", plug, evidence, now)
+            elif evidence[4] and s.reconnect:
                 await _step("reconnect", "missed", plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"

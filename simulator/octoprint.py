@@ -11,7 +11,7 @@ import secrets
 import socket
 import struct
 from collections import deque
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from .door import HANG, OPEN, REFUSED, RESET, SILENT, Door
 
@@ -104,6 +104,7 @@ _PERMISSIONS = (
 GOOD_KEY = "SIMULATEDKEYSIMULATEDKEYSIMULATE"
 WEAK_KEY = "WEAKKEYWITHOUTSYSTEMWITHOUTSYSTE"
 
+_FILES = "/api/files/local/"
 _HEAD_LIMIT = 16384
 _BODY_LIMIT = 1 << 20
 
@@ -124,6 +125,7 @@ class OctoPrint:
         self.door = Door(self._serve, port, host)
         self.modes = {}
         self.rendering = self.updating = False  # a timelapse; OctoPrint itself
+        self.files = ["part.gcode"]  # paths of what may be printed
         self.on_shutdown = None
         self.busy_s = 0.0  # how long it thinks before it answers
         self.requests = deque(maxlen=10000)  # (seconds, method, path, status or None)
@@ -292,6 +294,7 @@ class OctoPrint:
         if mode == "wrong_json":
             return self._json(200, {"state": "on", "temperature": 21})
         path, _, query = path.partition("?")
+        file = unquote(path[len(_FILES) :]) if path.startswith(_FILES) else ""
         if path.startswith("/plugin/appkeys/"):
             return self._appkeys(method, path[len("/plugin/appkeys/") :], body)
         user, may = self.keys.get(headers.get("x-api-key", ""), (None, []))
@@ -308,6 +311,8 @@ class OctoPrint:
             return self._json(200, {"groups": groups, "name": user, "permissions": list(may)})
         if user is None or mode == "403":
             return self._error(403, _FORBIDDEN)
+        if file and method == "POST":
+            path = _FILES
         route = getattr(self, "_" + method.lower() + "_" + path.strip("/").replace("/", "_"), None)
         if route is None:
             return self._error(404, _NOT_FOUND)
@@ -324,7 +329,7 @@ class OctoPrint:
                 return self._error(400, "Malformed request")
             if headers.get("content-type", "").partition(";")[0] != "application/json":
                 return self._error(400, "Expected content-type JSON")
-        return route(mode, data)
+        return route(mode, data | {"path": file} if file else data)
 
     def _get_api_version(self, mode, data):
         return self._json(
@@ -421,6 +426,20 @@ class OctoPrint:
     def _get_plugin_softwareupdate_check(self, mode, data):
         status = "inProgress" if self.updating else "current"
         return self._json(200, {"information": {}, "status": status, "timestamp": 0})
+
+    def _post_api_files_local(self, mode, data):
+        if data["path"] not in self.files:
+            return self._error(404, _NOT_FOUND)
+        if data.get("command") != "select":
+            return self._error(400, "command is invalid")
+        if mode in ("offline", "error") or not self.printer.operational:
+            return self._conflict()
+        try:
+            if data.get("print") is True:
+                self.printer.start(data["path"])
+        except ValueError as error:
+            return self._error(409, str(error))
+        return _nothing()
 
     def _get_api_connection(self, mode, data):
         state = self._state()

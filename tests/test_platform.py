@@ -52,6 +52,7 @@ ARROWS = {
     "reconnect": set(),
     "heat": set(),
     "pending": {"wire"},
+    "wake": set(),
     "outbox": {"discovery", "mqtt"},
     "discovery": {"mqtt"},
     "bridge": {"wire"},

@@ -39,7 +39,7 @@ ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "
 
 # Imported while the portal's shelf is not there, so files of their own; other steps stand on it
 LOOSE = "apply configfile discovery figures heat info keeping loading names opening outbox"
-LOOSE += " portal saving schema slots spare texts"
+LOOSE += " portal saving schema slots spare texts wake"
 
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython
