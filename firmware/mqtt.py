@@ -29,7 +29,6 @@ _COUNT = const(13)
 _UNDUE = const(7)  # the first so many are never due
 _STATE = const(1)  # which of them is the state, and where it stands in the text
 _STATE_AT = const(16)
-_COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 
 def as_text(text):
@@ -56,8 +55,8 @@ class Mqtt:
     so that it is published however soon the next one follows. says: there is something in
     outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
     bytes; None while that does not matter. jobs: that of what bridge.py is to do, likewise. given:
-    what came last there, (True, bytes), or the word PRINT and what followed, (False, bytes), until
-    it is looked at. missed: how many came that were not looked at.
+    what came and is none of those words, as remarks.py wants it, which is to look at it; missed:
+    how many came before it could.
     """
 
     connected = False
@@ -156,26 +155,18 @@ class Mqtt:
             return
         if self.since is None:
             self.since = ticks_ms()
-        job = topic == self.jobs
-        if kind & 1:  # retained: it was meant for another day
-            self.clear |= not job
-            self.error = "ignored, since retained: %r" % text[:24]
-        elif job or word[:6] == b"PRINT " and not self.cut:
-            if self.given:
-                self.missed += 1
-            self.clear |= not job
-            self.given = job, text
-        elif self.cut or not (
-            word in _COMMANDS.split()
-            or word[:7] == b"PERMON "
-            and word[7:].isdigit()
-            and 0 < int(word[7:]) < 1000
-        ):
-            self.error = "%r is none of %s, PERMON 1 to 999" % (text[:24], _COMMANDS.decode())
-        else:
+        plain = word in b"ON AFTERJOB OFF PERMON FORCEOFF".split() or (
+            word[:7] == b"PERMON " and word[7:].isdigit() and 0 < int(word[7:]) < 1000
+        )
+        # What is retained was meant for another day.
+        if plain and not (kind & 1 or self.cut or topic == self.jobs):
             self.word = word = word.decode()
             if word == "FORCEOFF":
                 self._act()
+        else:
+            if self.given:
+                self.missed += 1
+            self.given = topic, text, kind & 1, self.cut
 
     def _act(self):
         word = self.word

@@ -5,7 +5,6 @@ open: connecting.py brings it all.
 """
 
 import asyncio
-import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -38,14 +37,14 @@ def entered(plug):
 async def _step(module, name, plug, *given):
     # By a module that is loaded for that. Where there is no room for it, the plug goes on.
     try:
-        part = __import__(module)
-        del sys.modules[module]
-        await getattr(part, name)(plug, *given)
+        await getattr(plug.step(module), name)(plug, *given)
     except MemoryError:
-        plug.machine.pending = plug.file = ""
-        if module == "wake":
+        plug.machine.pending = ""
+        if plug.file:
+            plug.file = ""
             plug.octo.print_note = "no: there is no room for it"
-        elif module == "bridge":
+        elif module == "remarks":
+            plug.mqtt.given = ()
             plug.mqtt.error = "no room for a command"
 
 
@@ -55,10 +54,8 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
-        if plug.mqtt and plug.mqtt.given:
-            job, text = plug.mqtt.given
-            plug.mqtt.given = ()
-            await _step("bridge" if job else "wake", "begun", plug, text)
+        if plug.mqtt and plug.mqtt.given and not plug.critical():
+            await _step("remarks", "made", plug)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
@@ -161,9 +158,7 @@ def value(plug, name):
     if name == "info" or name == "outbox":
         if plug.critical() or name == "outbox" and plug.machine.poll_ms and not plug.at_home:
             return None
-        module = __import__(name)
-        del sys.modules[name]
-        return module.told(plug)
+        return plug.step(name).told(plug)
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -5,7 +5,6 @@ deadline; what the broker sends meanwhile waits on the connection.
 """
 
 import os
-import sys
 from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -22,15 +21,12 @@ async def told(plug):
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
-            from discovery import parts, place
-
-            topic = await place(plug)
+            discovery = plug.step("discovery")
+            topic = await discovery.place(plug)
         except MemoryError:
             return  # there may be room at the next connection
-        finally:
-            sys.modules.pop("discovery", None)
         if topic:
-            await put(mqtt, topic, parts, plug)
+            await put(mqtt, topic, discovery.parts, plug)
 
 
 def _read(name):

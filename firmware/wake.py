@@ -15,10 +15,10 @@ _WRONG = {403: "the API key may not print", 404: "there is no such file", 415: "
 
 
 async def begun(plug, text):
-    """A command has come: bytes, PRINT and a path as in OctoPrint's list of local files."""
+    """A command has come. text: bytes, a path as in OctoPrint's list of local files."""
     machine = plug.machine
     try:
-        path = str(text.strip()[6:], "utf-8").strip()
+        path = str(text, "utf-8").strip()
     except ValueError:
         path = ""
     plug.file = ""

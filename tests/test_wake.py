@@ -220,22 +220,37 @@ async def test_a_key_that_may_not_print_is_told(tmp_path):
 
 
 @virtual
-async def test_without_room_for_it_that_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "named, begun, below, answer",
+    [
+        ("remarks", False, "/error", "no room for a command"),
+        ("wake", False, "/error", "no room for a command"),
+        ("wake", True, "/print", "no: there is no room for it"),
+    ],
+)
+async def test_without_room_for_it_that_is_told(
+    tmp_path, monkeypatch, named, begun, below, answer
+):
     import builtins
 
     load = builtins.__import__
 
     def full(name, *rest):
-        if name == "wake":
+        if name == named:
             raise MemoryError
         return load(name, *rest)
 
     async with plug(tmp_path, booted=True) as house:
         await house.until(lambda: house.retained("/status") == "online", 60)
+        if begun:
+            house.printer.disconnect()
+            await print_it(house)
+            await told(house, "connecting the printer", 60)
         monkeypatch.setattr(builtins, "__import__", full)
-        await print_it(house)
-        await house.until(lambda: (house.retained("/print") or "").startswith("no: "), 30)
-        assert not house.plug.file
+        if not begun:
+            await print_it(house)
+        await house.until(lambda: answer in house.published(below), 60)
+        assert not house.plug.file and not house.plug.mqtt.given
 
 
 # --- the real OctoPrint --------------------------------------------------------------------------

@@ -1,0 +1,25 @@
+"""Looks at what came by MQTT and is no plain command: PRINT, what bridge.py is to do, mistakes.
+
+Loaded for that while nothing is at stake, and let go.
+"""
+
+_KNOWN = "ON, AFTERJOB, OFF, PERMON, FORCEOFF, PERMON 1 to 999, PRINT file"
+
+
+async def made(plug):
+    """Look at mqtt.given: (topic, text, retained, longer than what is there of it)."""
+    mqtt = plug.mqtt
+    topic, text, retained, cut = mqtt.given
+    mqtt.given = ()
+    if topic == mqtt.jobs and not retained:
+        await plug.step("bridge").begun(plug, text)
+        return
+    if retained:
+        if topic != mqtt.jobs:
+            mqtt.clear = True
+        mqtt.error = "ignored, since retained: %r" % text[:24]
+    elif text.strip()[:6].upper() == b"PRINT " and not cut:
+        mqtt.clear = True
+        await plug.step("wake").begun(plug, text.strip()[6:])
+    else:
+        mqtt.error = "%r is none of %s" % (text[:24], _KNOWN)
