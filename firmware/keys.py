@@ -6,7 +6,6 @@ pages/keys.txt: as OSError when nobody
 answered, which may be different in a moment, as ValueError when an answer said so.
 """
 
-import sys
 from json import dumps
 from time import ticks_add, ticks_diff, ticks_ms
 

@@ -85,7 +85,7 @@ def called(node):
 
 def test_what_is_imported_while_the_portal_is_shut_stands_beside_the_shelf():
     """Imports are followed from what starts the plug, but not into the portal. By Plug.step() and
-    what calls it modules are taken off the shelf, if they stand on it; not by the settings' own."""
+    what calls it modules are taken off the shelf if they stand on it; not by the settings' own."""
     texts = build.texts()
     needed, seen, left = {"portal"}, {"portal"}, ["plug", "slots", "info"]
     needed |= set(left)

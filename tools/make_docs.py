@@ -206,8 +206,12 @@ def _source(name):
     """{name: value} of the constants of a firmware module that needs a plug to be imported."""
     found = {}
     for node in ast.parse((ROOT / f"firmware/{name}.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            found[node.targets[0].id] = node.value.value
+        if isinstance(node, ast.Assign):
+            value = node.value
+            if isinstance(value, ast.Call) and ast.unparse(value.func) == "const":
+                value = value.args[0]
+            if isinstance(value, ast.Constant):
+                found[node.targets[0].id] = value.value
     return found
 
 
@@ -258,6 +262,10 @@ def _imported(tree):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func).split(".")[-1]
+            if called in ("step", "_step", "take"):
+                names.add(node.args[0].value)
     return names
 
 
