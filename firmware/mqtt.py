@@ -29,7 +29,6 @@ _COUNT = const(13)
 _UNDUE = const(7)  # the first so many are never due
 _STATE = const(1)  # which of them is the state, and where it stands in the text
 _STATE_AT = const(16)
-_COMMANDS = const(b"ON AFTERJOB OFF PERMON FORCEOFF")
 
 
 def as_text(text):
@@ -156,7 +155,7 @@ class Mqtt:
             return
         if self.since is None:
             self.since = ticks_ms()
-        plain = word in _COMMANDS.split() or (
+        plain = word in b"ON AFTERJOB OFF PERMON FORCEOFF".split() or (
             word[:7] == b"PERMON " and word[7:].isdigit() and 0 < int(word[7:]) < 1000
         )
         # What is retained was meant for another day.

@@ -3,7 +3,7 @@
 Loaded for that while nothing is at stake, and let go.
 """
 
-_KNOWN = "ON, AFTERJOB, OFF, PERMON, FORCEOFF, PERMON 1 to 999, PRINT file"
+_COMMANDS = "ON AFTERJOB OFF PERMON FORCEOFF"  # that mqtt.py takes itself
 
 
 async def made(plug):
@@ -22,4 +22,4 @@ async def made(plug):
         mqtt.clear = True
         await plug.step("wake").begun(plug, text.strip()[6:])
     else:
-        mqtt.error = "%r is none of %s" % (text[:24], _KNOWN)
+        mqtt.error = "%r is none of %s, PERMON 1 to 999, PRINT file" % (text[:24], _COMMANDS)

@@ -334,7 +334,7 @@ async def test_anything_else_is_answered_and_does_nothing(text):
         topic, told, retained = broker.published[0]
         assert topic == "/error" and not retained
         assert told.endswith(
-            "is none of ON, AFTERJOB, OFF, PERMON, FORCEOFF, PERMON 1 to 999, PRINT file"
+            "is none of ON AFTERJOB OFF PERMON FORCEOFF, PERMON 1 to 999, PRINT file"
         )
 
 

@@ -107,7 +107,7 @@ NOTES = """
 def topics_table():
     """The README's MQTT topics: what mqtt.py publishes and takes, in words from the settings."""
     mqtt = _source("mqtt")
-    words = mqtt["_COMMANDS"].decode().split()
+    words = _source("remarks")["_COMMANDS"].split()
     rows = [("/switch", "in", ""), ("/update", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
