@@ -54,10 +54,11 @@ class Mqtt:
     "PERMON 3" (hours) "FORCEOFF", and "UPDATE".
     connected: the broker has let us in. Whoever enters a state adds its name to the tuple `news`,
     so that it is published however soon the next one follows. says: there is something in
-    outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
-    bytes; None while that does not matter. jobs: that of what bridge.py is to do, likewise. given:
-    what came last there, (True, bytes), or the word PRINT and what followed, (False, bytes), until
-    it is looked at. missed: how many came that were not looked at.
+    outbox.py to be sent: True all of it, 2 what the bridge has. birth: the topic on which Home
+    Assistant says that it has started, as bytes; None while that does not matter. jobs: that of
+    what bridge.py is to do, likewise. given: what came last there, (True, bytes), or the word
+    PRINT and what followed, (False, bytes), until it is looked at. missed: how many came that were
+    not looked at.
     """
 
     connected = False
@@ -83,6 +84,7 @@ class Mqtt:
         self.answer = bytes()  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         self.says = True
+        self.jobs = None  # what was subscribed went with the connection before
         self.news = self.news[-4:]  # a broker may be away for weeks
         try:
             # An address that let us in is tried first: finding one takes heap.

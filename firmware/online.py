@@ -28,6 +28,8 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
+        if plug.s.bridge:
+            plug.mqtt.says = plug.mqtt.says or 2
     if alias in _TOLD:
         plug.say = alias
     machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""
@@ -40,12 +42,12 @@ async def _step(module, name, plug, *given):
     try:
         part = __import__(module)
         del sys.modules[module]
-        await getattr(part, name)(plug, *given)
+        return await getattr(part, name)(plug, *given)
     except MemoryError:
         plug.machine.pending = plug.file = ""
         if module == "wake":
             plug.octo.print_note = "no: there is no room for it"
-        elif module == "bridge":
+        elif name == "begun" and plug.mqtt:  # a step of the bridge
             plug.mqtt.error = "no room for a command"
 
 
@@ -56,9 +58,17 @@ async def poll(plug):
     while True:
         await asyncio.sleep_ms(50)
         if plug.mqtt and plug.mqtt.given:
-            job, text = plug.mqtt.given
-            plug.mqtt.given = ()
-            await _step("bridge" if job else "wake", "begun", plug, text)
+            step, text = plug.mqtt.given
+            if not step or not (plug.critical() or plug.replies):
+                plug.mqtt.given = ()
+                step = "bridge" if step else "wake"
+                while step:
+                    step, text = await _step(step, "begun", plug, text) or ("", text)
+                    if plug.critical():
+                        break
+            if step and text and plug.critical() and plug.mqtt:
+                plug.mqtt.given = True, bytes()  # there was none to be had, or no answer
+            text = None
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:

@@ -1,4 +1,5 @@
-"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
+"""Sends retained texts that are too long to be held, the switch-off log and discovery.py's, and
+what the bridge has to tell.
 
 Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
@@ -18,7 +19,19 @@ _ALL_MS = const(10000)
 async def told(plug):
     """Send them. OSError: the connection is broken."""
     mqtt = plug.mqtt
+    only = mqtt.says == 2
     mqtt.says = False
+    if plug.s.bridge:
+        try:
+            if mqtt.jobs is None:
+                await _part("pairing").told(plug)
+            if mqtt.jobs:
+                await _part("telling").told(plug)
+        except MemoryError:
+            plug.replies = ()
+            mqtt.error = "no room for the bridge"
+    if only:
+        return
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
@@ -31,6 +44,12 @@ async def told(plug):
             sys.modules.pop("discovery", None)
         if topic:
             await put(mqtt, topic, parts, plug)
+
+
+def _part(name):
+    part = __import__(name)
+    del sys.modules[name]
+    return part
 
 
 def _read(name):
