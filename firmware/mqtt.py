@@ -61,7 +61,7 @@ class Mqtt:
     not looked at.
     """
 
-    connected = False
+    connected = says = False
     address = ""  # where the broker was last
     news = given = ()
     birth = jobs = None

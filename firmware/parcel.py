@@ -67,7 +67,9 @@ def _file(path):
         except ValueError:
             pass
         at += 1
-        good = 97 <= c | 32 <= 122 or 48 <= c <= 57 or c == 45 or c == 46 and made
+        good = (
+            97 <= c | 32 <= 122 or 48 <= c <= 57 or c == 45 or c == 46 and made and made[-1] != 46
+        )
         made.append(c if good else 95)
     name = str(made[-_FILE:], "utf-8")
     if name.lower().endswith((".gcode", ".gco", ".g")):

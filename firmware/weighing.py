@@ -16,7 +16,7 @@ async def begun(plug, given):
     if what[0] == "!":
         error = what[1:]
     elif not isinstance(values, dict):
-        error = "parameters: an object, {} for none"
+        error = "parameters: a JSON object"
     else:
         for part in wanted.split():
             name, kind = part.split(":")
@@ -60,6 +60,8 @@ def _good(value, kind, low, high):
         if isinstance(value, str):
             value = value.replace(" ", "").split(",")
         made = ""
+        if isinstance(value, dict) != (kind == "moves"):
+            raise ValueError
         for axis in value:
             if axis not in ("x", "y", "z") or axis in made:
                 raise ValueError

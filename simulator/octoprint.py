@@ -70,6 +70,7 @@ _REASONS = {
     403: "FORBIDDEN",
     404: "NOT FOUND",
     409: "CONFLICT",
+    415: "UNSUPPORTED MEDIA TYPE",
     429: "TOO MANY REQUESTS",
     500: "INTERNAL SERVER ERROR",
     502: "BAD GATEWAY",
@@ -460,7 +461,7 @@ class OctoPrint:
         if head or tail.strip() != b"--" or "file" not in found:
             return self._error(400, "No file to upload and no folder to create")
         name = found["file"][0].split(b'filename="')[1].split(b'"')[0].decode()
-        if not name.endswith((".gcode", ".gco", ".g")):
+        if not name.lower().endswith((".gcode", ".gco", ".g")):
             return self._error(415, "Could not upload the file, invalid type")
         folder = found.get("path", ("", b""))[1].decode()
         path = f"{folder}/{name}" if folder else name
@@ -572,6 +573,8 @@ class OctoPrint:
             elif command == "start":
                 printer.start()
             elif command == "pause" and action in ("pause", "resume", "toggle"):
+                if not printer.printing or printer.transferring:
+                    return self._error(409, "Printer is neither printing nor paused")
                 if action == "toggle":
                     action = "resume" if printer.state == "Paused" else "pause"
                 if (action == "pause") != (printer.state == "Paused"):
