@@ -84,7 +84,7 @@ async def _read(plug, found):
                 elif c == 44 or c | 32 == 125:
                     if word and path[1] == b"webcam":
                         key = path[depth] if depth < 6 else b""
-                        word = json.loads(b'"%s"' % word)
+                        word = json.loads(b'"' + word + b'"')
                         if depth == 2:
                             if key == b"snapshotUrl":
                                 found[0][2] = word
