@@ -31,7 +31,9 @@ def connect(plug):
         plug.felt = ()  # by heat.py
         plug.render_due = None  # for pending.py
     plug.mqtt = None
+    plug.replies = ()  # of the bridge, (type, JSON), until they are sent
+    plug.last = ""  # the state it told last
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)
         plug.mqtt.address = plug.broker
-        plug.at_home = plug.s.ha_discovery or "ha" in os.listdir()
+        plug.at_home = plug.s.ha_discovery or plug.s.bridge or "ha" in os.listdir()

@@ -53,13 +53,13 @@ class Mqtt:
     "PERMON 3" (hours) "FORCEOFF", and "UPDATE".
     connected: the broker has let us in. Whoever enters a state adds its name to the tuple `news`,
     so that it is published however soon the next one follows. says: there is something in
-    outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
-    bytes; None while that does not matter. jobs: that of what bridge.py is to do, likewise. given:
-    what came and is none of those words, as remarks.py wants it, which is to look at it; missed:
-    how many came before it could.
+    outbox.py to be sent: True all of it, 2 what the bridge has. birth: the topic on which Home
+    Assistant says that it has started, as bytes; None while that does not matter. jobs: that of
+    what bridge.py is to do, likewise. given: what came and is none of those words, as remarks.py
+    wants it, which is to look at it; missed: how many came before it could.
     """
 
-    connected = False
+    connected = says = False
     address = ""  # where the broker was last
     news = given = ()
     birth = jobs = None
@@ -82,6 +82,7 @@ class Mqtt:
         self.answer = bytes()  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         self.says = True
+        self.jobs = None  # what was subscribed went with the connection before
         self.news = self.news[-4:]  # a broker may be away for weeks
         try:
             # An address that let us in is tried first: finding one takes heap.
@@ -166,7 +167,7 @@ class Mqtt:
         else:
             if self.given:
                 self.missed += 1
-            self.given = topic, text, kind & 1, self.cut
+            self.given = topic, text, kind & 1, self.cut, ticks_ms()
 
     def _act(self):
         word = self.word

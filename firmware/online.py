@@ -27,6 +27,8 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
+        if plug.s.bridge:
+            plug.mqtt.says = plug.mqtt.says or 2
     if alias in _TOLD:
         plug.say = alias
     machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""
@@ -54,7 +56,7 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
-        if plug.mqtt and plug.mqtt.given and not plug.critical():
+        if plug.mqtt and plug.mqtt.given and not (plug.critical() or plug.replies):
             await _step("remarks", "made", plug)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms

@@ -1,4 +1,5 @@
-"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
+"""Sends retained texts that are too long to be held, the switch-off log and discovery.py's, and
+what the bridge has to tell.
 
 Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
@@ -17,7 +18,19 @@ _ALL_MS = const(10000)
 async def told(plug):
     """Send them. OSError: the connection is broken."""
     mqtt = plug.mqtt
+    only = mqtt.says == 2
     mqtt.says = False
+    if plug.s.bridge:
+        try:
+            if mqtt.jobs is None:
+                await plug.step("pairing").told(plug)
+            if mqtt.jobs:
+                await plug.step("telling").told(plug)
+        except MemoryError:
+            plug.replies = ()
+            mqtt.error = "no room for the bridge"
+    if only:
+        return
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:

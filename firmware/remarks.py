@@ -3,16 +3,26 @@
 Loaded for that while nothing is at stake, and let go.
 """
 
+from time import ticks_diff, ticks_ms
+
+_LATEST_MS = const(20000)
 _COMMANDS = "ON AFTERJOB OFF PERMON FORCEOFF"  # that mqtt.py takes itself
 
 
 async def made(plug):
-    """Look at mqtt.given: (topic, text, retained, longer than what is there of it)."""
+    """Look at mqtt.given: (topic, text, retained, longer than what is there of it, when)."""
     mqtt = plug.mqtt
-    topic, text, retained, cut = mqtt.given
+    topic, text, retained, cut, came = mqtt.given
     mqtt.given = ()
     if topic == mqtt.jobs and not retained:
-        await plug.step("bridge").begun(plug, text)
+        step = "bridge"
+        if ticks_diff(ticks_ms(), came) > _LATEST_MS:
+            text = b""  # who sent it does not expect it to be done any more
+        while step:
+            step, text = await plug.step(step).begun(plug, text) or ("", None)
+            if step and plug.critical():
+                mqtt.given = topic, b"", 0, False, came  # there was none to be had, or no answer
+                break
         return
     if retained:
         if topic != mqtt.jobs:

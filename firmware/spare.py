@@ -83,5 +83,9 @@ pin_led|pin|0|16|13|
 invert_relay|bool|||false|
 invert_led|bool|||false|
 invert_button|bool|||false|
+bridge|bool*|||false|
+bridge_id|text*|0|64||
+topic_commands|text|2|64|octoPrint/commands|
+topic_answers|text|2|64|octoprint|
 .
 """

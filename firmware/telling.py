@@ -1,0 +1,40 @@
+"""Sends what the bridge has to tell: answers, a new state.
+
+Each is JSON in the envelope of Printago's OctoPrint plug-in, on a topic below `topic_answers` that
+has its type. Loaded by outbox.py for that and let go.
+"""
+
+import json
+from time import ticks_diff, ticks_ms
+
+from mqtt import as_text, frame
+
+_SEND_MS = const(10000)
+_HEAD = '{"type":"%s","timestamp":%d,"printer_id":%s,"client_type":"octoprint","data":'
+
+
+async def told(plug):
+    """Send it. OSError: the connection is broken."""
+    machine = plug.machine
+    while plug.replies:
+        await _send(plug, *plug.replies[0])
+        plug.replies = plug.replies[1:]
+    state = machine.state
+    if plug.last != state:
+        plug.last = state
+        data = {"event": "state", "state": state, "relay": machine.relay}
+        data["reason"] = machine.reason
+        await _send(plug, "event", json.dumps(data))
+
+
+async def _send(plug, kind, data):
+    s = plug.s
+    up_s = plug.minutes * 60 + ticks_diff(ticks_ms(), plug.started) // 1000
+    head = _HEAD % (kind, up_s, json.dumps(s.bridge_id or s.hostname))
+    topic = dict(s.topics).get("answers") or "octoprint"
+    head = head.encode()
+    data = data.encode() + b"}"
+    size = len(head) + len(data)
+    send = plug.mqtt.wire.send
+    await send(frame(0x30, as_text(topic + "/" + kind), size) + head, _SEND_MS)
+    await send(data, _SEND_MS)
