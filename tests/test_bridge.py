@@ -542,7 +542,7 @@ async def test_a_copy_ends_when_the_power_may_be_cut_soon(tmp_path):
         message = {"type": "printer_control", "action": "download_gcode", "parameters": given}
         await house.raw(json.dumps(message).encode())
         await house.pause(2)
-        for _ in range(3):
+        for _ in range(2):
             await house.long()
         await house.until("Countdown", 5)
         await house.pause(11)

@@ -373,7 +373,12 @@ class Stub:
     heat = ()
 
     def __init__(self, broker, **given):
-        given = {"ha_discovery": True, "ha_prefix": "", "hostname": "plug"} | given
+        given = {
+            "ha_discovery": True,
+            "ha_prefix": "",
+            "hostname": "plug",
+            "bridge": False,
+        } | given
         self.s = Settings(mqtt_port=broker.port, **given)
         self.words = []
         self.mqtt = Mqtt(self.s, dotted, self.value, self.words.append)
