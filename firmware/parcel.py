@@ -72,6 +72,8 @@ def _file(path):
         )
         made.append(c if good else 95)
     name = str(made[-_FILE:], "utf-8")
+    if name[:1] == ".":
+        name = "_" + name[1:]  # it would be hidden
     if name.lower().endswith((".gcode", ".gco", ".g")):
         return name
     return ""

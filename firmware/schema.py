@@ -43,7 +43,7 @@ def rows(keys=None):
                 return
             if "|" in line:
                 key = line[: line.find("|")]
-                if keys is None or key in keys or key[:6] in keys:
+                if keys is None or key in keys or key[5:6] == "_" and key[:6] in keys:
                     left -= key[:6] != "topic_"  # of these nobody knows how many are meant
                     yield parse(line)
     if line != ".\n":

@@ -382,6 +382,7 @@ GCODE = b"G28\n;\xff\x00\r\n--\r\n" * 3000
         ("/a/b%20c%2F..%5C%22x.GCO?sig=a/b.png#x", "b_c_.___x.GCO"),
         ("/.htaccess.g?", "_htaccess.g"),
         ("/" + "x" * 90 + ".gcode", "x" * 58 + ".gcode"),
+        ("/x." + "y" * 57 + ".gcode", "_" + "y" * 57 + ".gcode"),
     ],
 )
 async def test_gcode_is_fetched_in_pieces_and_uploaded_whole(tmp_path, path, name, monkeypatch):
@@ -530,6 +531,27 @@ async def test_a_copy_ends_when_the_power_is_switched(tmp_path):
         house.command("FORCEOFF")
         await house.until(lambda: house.told("error"), 30)
         assert house.state == "Relay_off" and house.pi.octoprint.uploads == {}
+
+
+@virtual
+async def test_a_copy_ends_when_the_power_may_be_cut_soon(tmp_path):
+    async with houses(tmp_path) as house:
+        await house.serve("CLOUD", 200, GCODE, cut=9000, hang=True)
+        await house.ready()
+        given = {"url": f"http://{CLOUD}/a.gcode"}
+        message = {"type": "printer_control", "action": "download_gcode", "parameters": given}
+        await house.raw(json.dumps(message).encode())
+        await house.pause(2)
+        for _ in range(2):
+            await house.long()
+        await house.until("Countdown", 5)
+        await house.pause(11)
+        assert not STEPS & set(sys.modules) and house.told("error") == []
+        await house.until("Relay_off", 300)
+        await house.until(lambda: house.told("error"), 30)
+        says = "the plug was about to switch off: what was asked for may not have been done"
+        assert house.told("error") == [{"error": says}]
+        assert house.pi.octoprint.uploads == {} and not house.pi.cuts
 
 
 PICTURE = bytes(range(256)) * 20
