@@ -9,7 +9,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 from wire import Wire
 
 _MS = const(10000)  # for a connection, for each piece, for an answer
-_ALL_MS = const(900000)
+_ALL_MS = const(600000)
 _PIECE = const(512)  # bytes
 _LARGEST = const(67108864)
 _LONGEST = const(4096)  # bytes of a head

@@ -549,7 +549,7 @@ async def test_a_copy_ends_when_the_power_may_be_cut_soon(tmp_path):
         assert not STEPS & set(sys.modules) and house.told("error") == []
         await house.until("Relay_off", 300)
         await house.until(lambda: house.told("error"), 30)
-        says = "the plug was about to switch off: what was asked for may not have been done"
+        says = "the plug was busy or about to switch off: this may not have been done"
         assert house.told("error") == [{"error": says}]
         assert house.pi.octoprint.uploads == {} and not house.pi.cuts
 
