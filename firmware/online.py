@@ -28,8 +28,7 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
-        if plug.s.bridge:
-            plug.mqtt.says = plug.mqtt.says or 2
+        plug.mqtt.says |= plug.s.bridge * 2
     if alias in _TOLD:
         plug.say = alias
     machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""
@@ -40,6 +39,9 @@ def entered(plug):
 async def _step(module, name, plug, *given):
     # By a module that is loaded for that. Where there is no room for it, the plug goes on.
     try:
+        import gc
+
+        gc.collect()  # or what it is made of lies between what is garbage already
         part = __import__(module)
         del sys.modules[module]
         return await getattr(part, name)(plug, *given)
@@ -57,18 +59,18 @@ async def poll(plug):
     octo = plug.octo
     while True:
         await asyncio.sleep_ms(50)
-        if plug.mqtt and plug.mqtt.given:
-            step, text = plug.mqtt.given
+        mqtt = plug.mqtt
+        if mqtt and mqtt.given:
+            step, text = mqtt.given
             if not step or not (plug.critical() or plug.replies):
-                plug.mqtt.given = ()
+                mqtt.given = ()
                 step = "bridge" if step else "wake"
                 while step:
-                    step, text = await _step(step, "begun", plug, text) or ("", text)
+                    step, text = await _step(step, "begun", plug, text) or ("", "")
                     if plug.critical():
                         break
-            if step and text and plug.critical() and plug.mqtt:
-                plug.mqtt.given = True, bytes()  # there was none to be had, or no answer
-            text = None
+            if step and text and plug.critical():
+                mqtt.given = True, bytes()  # it, or its answer, has to wait
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
