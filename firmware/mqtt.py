@@ -82,7 +82,6 @@ class Mqtt:
         self.answer = bytes()  # to the broker's own packet
         self.clear = False  # "-" is to be put on /switch
         self.says = True
-        self.jobs = None  # what was subscribed went with the connection before
         self.news = self.news[-4:]  # a broker may be away for weeks
         try:
             # An address that let us in is tried first: finding one takes heap.

@@ -27,8 +27,7 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
-        if plug.s.bridge:
-            plug.mqtt.says = plug.mqtt.says or 2
+        plug.mqtt.says |= plug.s.bridge * 2
     if alias in _TOLD:
         plug.say = alias
     machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""

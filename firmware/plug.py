@@ -97,9 +97,12 @@ class Plug:
             part = __import__(name)
             del sys.modules[name]
         except ImportError:
+            gc.collect()
             import steps
 
             part = steps.take(name)
+            steps = None
+            gc.collect()
         return part
 
     # ---- the loop ----------------------------------------------------------------------------

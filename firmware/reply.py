@@ -15,4 +15,4 @@ async def begun(plug, given):
             data = {"error": "%d commands came too fast and were not looked at" % mqtt.missed}
             plug.replies += (("error", json.dumps(data)),)
             mqtt.missed = 0
-        mqtt.says = mqtt.says or 2
+        mqtt.says |= 2

@@ -36,5 +36,10 @@ async def _send(plug, kind, data):
     data = data.encode() + b"}"
     size = len(head) + len(data)
     send = plug.mqtt.wire.send
-    await send(frame(0x30, as_text(topic + "/" + kind), size) + head, _SEND_MS)
-    await send(data, _SEND_MS)
+    head = frame(0x30, as_text(topic + "/" + kind), size) + head
+    try:
+        await send(head, _SEND_MS)
+        await send(data, _SEND_MS)
+    except MemoryError:  # a half of it may be out
+        plug.replies = ()
+        raise OSError("no room")

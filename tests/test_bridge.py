@@ -1052,6 +1052,30 @@ async def test_where_there_is_no_room_for_a_step_that_is_told(tmp_path, monkeypa
 
 
 @virtual
+async def test_an_answer_that_went_out_by_half_ends_the_connection(tmp_path, monkeypatch):
+    """Else the broker would take what comes next for the rest of it."""
+    import wire
+
+    full = []
+    send = wire.Wire.send
+
+    async def sent(self, data, ms):
+        if full and bytes(data[:1]) == b'"':
+            full.clear()
+            raise MemoryError
+        await send(self, data, ms)
+
+    monkeypatch.setattr(wire.Wire, "send", sent)
+    async with houses(tmp_path) as house:
+        await house.ready()
+        full.append(1)
+        await house.raw(json.dumps(command(MOVE, "home", axes="z")).encode())
+        await house.until(lambda: len(house.told("pairing")) == 2, 60)
+        assert house.told("success") == [] and house.restarts == 0
+        assert (await house.ask(MOVE, "home", axes="z"))[0] == "success"
+
+
+@virtual
 async def test_no_step_stays_and_the_machine_is_left_alone(tmp_path):
     async with houses(tmp_path) as house:
         await house.ready()
