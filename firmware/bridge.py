@@ -12,7 +12,7 @@ _PIECE = const(64)  # bytes between two awaits
 _SHOWN = const(24)  # letters of a word that is not known
 
 
-async def begun(plug, text):
+async def run(plug, text):
     """text: bytes; none: of a command that had to wait for too long, or whose answer was lost."""
     depth = quoted = colons = 0
     for at in range(0, len(text), _PIECE):

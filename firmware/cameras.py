@@ -16,7 +16,7 @@ _MOST = const(4)  # cameras
 _HEAD = "GET /api/settings HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\nX-Api-Key: %s\r\n\r\n"
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when a picture was sent, and {parameter: text}."""
     said, wanted = given
     octo = plug.octo

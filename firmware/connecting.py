@@ -30,10 +30,11 @@ def connect(plug):
         plug.file = ""  # to be printed: wake.py
         plug.felt = ()  # by heat.py
         plug.render_due = None  # for pending.py
+        plug.asks = plug.sends = False  # OctoPrint is asked; outbox.py sends
     plug.mqtt = None
     plug.replies = ()  # of the bridge, (type, JSON), until they are sent
     plug.last = ""  # the state it told last
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)
         plug.mqtt.address = plug.broker
-        plug.at_home = plug.s.ha_discovery or plug.s.bridge or "ha" in os.listdir()
+        plug.at_home = plug.s.ha_discovery or "bridge" in plug.s.topics or "ha" in os.listdir()

@@ -16,7 +16,7 @@ _LONGEST = const(4096)  # bytes of a head
 _WORD = const(32)  # bytes of a line that are looked at
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when it is done; address and port of the source, what it is asked;
     those of the target, its head up to the length, and what comes before the copy and after it.
     """

@@ -11,6 +11,7 @@ from mqtt import as_text, frame
 
 _FILE = "ha"
 _SEND_MS = const(10000)
+_ROW = const(32)  # bytes
 
 
 async def place(plug):
@@ -52,11 +53,21 @@ def parts(plug):
     `<…>` in the text stands for the topic that has this name by default, or for one of three
     words; all are within quotes there.
     """
-    import steps
-
-    file = steps.open("/discovery")
-    del sys.modules["steps"], steps
+    for folder in sys.path:  # as steps.open() does, which is too large here
+        try:
+            file = open(folder + "/portal.pack", "rb")
+            break
+        except OSError:
+            pass
+    else:
+        return
     with file:
+        row = b" "
+        while b" discovery=" not in row:  # tools/shelf.py lays them out
+            row = file.read(_ROW)
+            if row[:1] != b" ":
+                return
+        file.seek(int(row[-5:]))
         for line in file:
             if line == b"=\n":
                 break

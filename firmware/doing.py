@@ -9,7 +9,7 @@ _WRONG = {
 }
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when it was done; what to ask for: a path, a space and a body."""
     said, what = given
     octo = plug.octo

@@ -9,7 +9,7 @@ import sys
 _SHOWN = const(24)  # letters of a word that is not known
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: type, action and parameters as they came."""
     kind, action, values = given
     text = "Unknown Printago command type: "

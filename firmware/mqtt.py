@@ -21,7 +21,7 @@ _SKIPPED = const(131072)  # a packet up to this size is read past; one above it 
 # r: retained, on change. t: on change and when due. i: retained, when due.
 _TOPICS = (
     "r/status=online r/plugstate=state r/relay=relay r/mode=mode r/reason=reason"
-    " r/countdown=countdown_s r/print=print_note t/state/printstate=print_state"
+    " r/countdown=countdown_s r/print=told t/state/printstate=print_state"
     " t/state/extrudertemp=tool t/state/bedtemp=bed t/job/jobstate=job_state"
     " t/job/jobprogress=progress i/info=info "
 )

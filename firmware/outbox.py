@@ -1,5 +1,4 @@
-"""Sends retained texts that are too long to be held, the switch-off log and discovery.py's, and
-what the bridge has to tell.
+"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
 
 Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
@@ -16,21 +15,17 @@ _ALL_MS = const(10000)
 
 
 async def told(plug):
-    """Send them. OSError: the connection is broken."""
+    """Send them, and have OctoPrint wait. OSError: the connection is broken."""
+    plug.sends = True
+    try:
+        await _all(plug)
+    finally:
+        plug.sends = False
+
+
+async def _all(plug):
     mqtt = plug.mqtt
-    only = mqtt.says == 2
-    mqtt.says = False
-    if plug.s.bridge:
-        try:
-            if mqtt.jobs is None:
-                await plug.step("pairing").told(plug)
-            if mqtt.jobs:
-                await plug.step("telling").told(plug)
-        except MemoryError:
-            plug.replies = ()
-            mqtt.error = "no room for the bridge"
-    if only:
-        return
+    mqtt.says = ("bridge" in plug.s.topics) * 2  # next it is telling.py's turn
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
@@ -74,6 +69,8 @@ async def put(mqtt, topic, pieces, *given):
                 else:
                     size += len(piece)
                 await sleep_ms(0)
+        except MemoryError:  # a half of it may be out
+            raise OSError
         finally:
             source.close()  # and with it the file
     await mqtt.wire.send(b" " * size, ticks_diff(end, ticks_ms()))

@@ -1,6 +1,6 @@
 """Listens for the bridge's commands, and lays ready what says that it is there.
 
-Loaded by outbox.py once a connection, and let go.
+Loaded by telling.py once a connection, and let go.
 """
 
 import json

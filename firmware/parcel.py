@@ -28,7 +28,7 @@ _HEAD = "%s %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n"
 _PICTURE = "Content-Type: image/jpeg\r\nContent-Length: "
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when it is done; (host, port, address, path) of the source and of the
     target. Without one it is uploaded to OctoPrint."""
     said, places = given

@@ -6,7 +6,7 @@ Loaded for one command of the bridge and let go.
 _NAME = const(40)  # letters of a name that is told
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when a picture was sent, {parameter: text}, and the cameras: provider,
     name, address of a picture. The first is the default one, without its name."""
     said, wanted, found = given

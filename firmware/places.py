@@ -5,7 +5,7 @@ Loaded for one command of the bridge and let go.
 """
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: what is said when it is done; {parameter: address}, the first where it comes from."""
     said, urls = given
     name = ""

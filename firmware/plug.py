@@ -45,10 +45,15 @@ class Plug:
         self.board = board = Board()
         # Settings come before the rest is loaded: reading them takes room.
         import settings
+        import steps
 
-        self.s = s = settings.load(id=board.id)
-        blink = first and settings.get("led_version")
-        del sys.modules["settings"], settings
+        steps.up()
+        try:
+            self.s = s = settings.load(id=board.id)
+            blink = first and settings.get("led_version")
+        finally:
+            steps.down()
+        del sys.modules["settings"], settings, steps
         for problem in s.problems:
             print(problem)  # and on /error
         gc.collect()
@@ -93,16 +98,14 @@ class Plug:
 
     def step(self, name):
         """The module of that name, which is let go with what is returned."""
+        gc.collect()  # or it would come to lie between what is garbage already
         try:
             part = __import__(name)
             del sys.modules[name]
         except ImportError:
-            gc.collect()
             import steps
 
             part = steps.take(name)
-            steps = None
-            gc.collect()
         return part
 
     # ---- the loop ----------------------------------------------------------------------------

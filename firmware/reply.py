@@ -3,7 +3,7 @@
 import json
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: the answer's type, and what it says: for an error a sentence."""
     kind, data = given
     mqtt = plug.mqtt

@@ -24,7 +24,7 @@ probe_port|port*|1|65535|22|
 shutdown_pi|bool*|||true|
 render_wait_s|float*|0|86400|3600|
 alarm_above_c|float*|0|500|0|
-remote_print|bool*|||false|
+remote_print|bool+|||false|
 watch_bed|bool*|||false|
 reconnect|bool*|||false|
 reconnect_delay_s|float*|0|3600|10|
@@ -83,8 +83,8 @@ pin_led|pin|0|16|13|
 invert_relay|bool|||false|
 invert_led|bool|||false|
 invert_button|bool|||false|
-bridge|bool*|||false|
-bridge_id|text*|0|64||
+bridge|bool+|||false|
+bridge_id|text+|0|64||
 topic_commands|text|2|64|octoPrint/commands|
 topic_answers|text|2|64|octoprint|
 .

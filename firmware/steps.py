@@ -52,7 +52,8 @@ def up():
 
 
 def down():
-    """And from now on no more."""
+    """And from now on no more; this module, too, is let go."""
+    sys.modules.pop("steps", None)
     if _STEPS in sys.path:
         sys.path.remove(_STEPS)
         os.umount(_STEPS)  # type: ignore
@@ -69,4 +70,3 @@ def take(name):
         sys.modules.pop(name, None)
         if not was_up:
             down()
-            sys.modules.pop("steps", None)

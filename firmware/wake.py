@@ -14,7 +14,7 @@ _LONGEST = const(160)  # bytes of a path
 _WRONG = {403: "the API key may not print", 404: "there is no such file", 415: "not to be printed"}
 
 
-async def begun(plug, text):
+async def run(plug, text):
     """A command has come. text: bytes, a path as in OctoPrint's list of local files."""
     machine = plug.machine
     try:
@@ -22,7 +22,7 @@ async def begun(plug, text):
     except ValueError:
         path = ""
     plug.file = ""
-    if not plug.s.remote_print:
+    if "remote_print" not in plug.s.topics:
         text = "no: remote_print is off"
     elif not 0 < len(path.encode()) <= _LONGEST or path[0] == "/" or ".." in path:
         text = "no: a path has 1 to %d bytes, no .. in it and no / before it" % _LONGEST
@@ -36,10 +36,10 @@ async def begun(plug, text):
         plug.file_due = ticks_ms()
         plug.file_until = ticks_add(plug.file_due, _LATEST_MS)
         plug.file_sent = False
-    plug.octo.print_note = text
+    plug.octo.told = text
 
 
-async def woken(plug, evidence, now):
+async def looked(plug, evidence, now):
     """Do what is to be done next. evidence: what was just heard."""
     machine = plug.machine
     octo = plug.octo
@@ -57,7 +57,7 @@ async def woken(plug, evidence, now):
     elif pi == "UP" and not plug.file_sent and ticks_diff(now, plug.file_due) >= 0:
         plug.file_due = ticks_add(now, _AGAIN_MS)
         if lost:
-            octo.print_note = "connecting the printer"
+            octo.told = "connecting the printer"
             await octo.tell("POST /api/connection", b'{"command": "connect"}')
             if octo.status == 403:
                 text = "no: the API key may not connect the printer"
@@ -67,14 +67,14 @@ async def woken(plug, evidence, now):
             if status == 204:
                 plug.file_sent = True  # and never again, whatever becomes of it
                 plug.file_until = ticks_add(now, _SEEN_MS)
-                octo.print_note = "starting " + plug.file
+                octo.told = "starting " + plug.file
             elif status in _WRONG:
                 text = "no: " + _WRONG[status]
             elif status and status != 409:  # that is: the printer is not ready yet
-                octo.print_note = "OctoPrint answers HTTP %d" % status
+                octo.told = "OctoPrint answers HTTP %d" % status
     if text:
         plug.file = ""
-        octo.print_note = text
+        octo.told = text
 
 
 def _where(path):

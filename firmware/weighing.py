@@ -7,7 +7,7 @@ there. Where the kind is a text the limits are bytes. Loaded for one command and
 import json
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: the command's line, and the parameters as they came."""
     line, values = given
     line, wanted, what, said = line.split("|")

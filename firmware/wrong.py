@@ -1,7 +1,7 @@
 """Says what a parameter of a bridge's command may be. Loaded for that and let go."""
 
 
-async def begun(plug, given):
+async def run(plug, given):
     """given: its name, its kind and its limits, as in pages/bridge.txt."""
     name, kind, limits = given
     if kind == "off":

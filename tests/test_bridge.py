@@ -884,7 +884,7 @@ def test_whatever_comes_is_answered_by_a_sentence(payload):
         while step != "reply":
             steps.append(step)
             assert step in ("bridge", "finding", "weighing", "wrong")
-            step, given = await importlib.import_module(step).begun(Off, given)
+            step, given = await importlib.import_module(step).run(Off, given)
         assert steps and given[0] == "error" and len(json.dumps(given[1])) < 300
 
     asyncio.run(through())
@@ -1038,9 +1038,7 @@ async def test_where_there_is_no_room_for_a_step_that_is_told(tmp_path, monkeypa
             await house.raw(json.dumps(command(kind, action, **given)).encode())
             await house.pause(20)
         told = house.published("/error")
-        assert set(told) == {
-            "no room for the bridge" if full in ("pairing", "telling") else "no room for a command"
-        }
+        assert set(told) == {"no room for the bridge" if full == "pairing" else "no room for it"}
         assert house.state == "Connected" and house.restarts == 0
         room = True
         house.command("PERMON")

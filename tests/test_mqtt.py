@@ -83,7 +83,8 @@ class Plug:
         while True:
             await asyncio.sleep(0.05)
             if self.mqtt.given:
-                await remarks.made(self)
+                given, self.mqtt.given = self.mqtt.given, ()
+                assert await remarks.run(self, given) is None
 
     async def ended(self, seconds):
         """The OSError it ends with within `seconds`."""

@@ -55,7 +55,7 @@ ARROWS = {
     "wake": set(),
     "remarks": set(),
     "outbox": {"mqtt"},
-    "discovery": {"mqtt", "steps"},
+    "discovery": {"mqtt"},
     # the bridge: what listens and tells, and the steps of a command in their order
     "pairing": {"mqtt"},
     "telling": {"mqtt"},
@@ -72,7 +72,7 @@ ARROWS = {
     "reply": set(),
     # the portal: what opens it, what serves, and its steps
     "steps": set(),
-    "opening": {"portal", "radio", "settings"},
+    "opening": {"portal", "radio", "settings", "steps"},
     "closing": {"radio"},
     "portal": {"wire", "captive", "steps"},
     "intake": {"portal"},

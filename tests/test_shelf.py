@@ -84,8 +84,9 @@ def called(node):
 
 
 def test_what_is_imported_while_the_portal_is_shut_stands_beside_the_shelf():
-    """Imports are followed from what starts the plug, but not into the portal. By Plug.step() and
-    what calls it modules are taken off the shelf if they stand on it; not by the settings' own."""
+    """Imports are followed from what starts the plug, but not into the portal, nor into the parts
+    of the settings: for those the shelf is put up. By Plug.step() and what calls it modules are
+    taken off the shelf if they stand on it."""
     texts = build.texts()
     needed, seen, left = {"portal"}, {"portal"}, ["plug", "slots", "info"]
     needed |= set(left)
@@ -95,13 +96,13 @@ def test_what_is_imported_while_the_portal_is_shut_stands_beside_the_shelf():
         if name not in texts or name in seen:
             continue
         seen.add(name)
+        if name == "settings":
+            continue
         plain = {module for _, module in imports(texts[name])}
         taken = set()
         for node in ast.walk(ast.parse(texts[name])):
             how, module = called(node) or ("", "")
-            if how in ("_step", "step") and name != "octoapi":
-                plain.add(module)
-            elif how:
+            if how:
                 taken.add(module)
         needed |= plain & texts.keys()
         left += plain | taken
@@ -110,6 +111,16 @@ def test_what_is_imported_while_the_portal_is_shut_stands_beside_the_shelf():
     beside = set(merge.RESIDENT) | set(build.LOOSE.split())
     assert needed <= beside
     assert not {"brief", "fields", "intake", "front", "wifi", "keys"} & beside
+
+
+@pytest.mark.parametrize(
+    "name, before", [("plug", "settings.load("), ("opening", "settings.get(")]
+)
+def test_the_shelf_is_up_while_settings_are_read(name, before):
+    text = (build.FIRMWARE / f"{name}.py").read_text()
+    assert text.index("steps.up()") < text.index(before) < text.index("steps.down()")
+    after = text[text.index("steps.down()") :]
+    assert not re.search(r"\bsettings\.\w+\(", after)
 
 
 def test_the_shelf_is_looked_for_before_it_asks_itself(monkeypatch):

@@ -223,8 +223,8 @@ async def test_a_key_that_may_not_print_is_told(tmp_path):
 @pytest.mark.parametrize(
     "named, begun, below, answer",
     [
-        ("remarks", False, "/error", "no room for a command"),
-        ("wake", False, "/error", "no room for a command"),
+        ("remarks", False, "/error", "no room for it"),
+        ("wake", False, "/print", "no: there is no room for it"),
         ("wake", True, "/print", "no: there is no room for it"),
     ],
 )
