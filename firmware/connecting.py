@@ -37,4 +37,10 @@ def connect(plug):
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)
         plug.mqtt.address = plug.broker
+        if "bridge" in plug.s.topics:
+            # What is imported becomes a name for good: here, where it is in nobody's way.
+            for (
+                name
+            ) in "remarks bridge finding weighing wrong doing reply pairing telling".split():
+                hasattr(plug, name)
         plug.at_home = plug.s.ha_discovery or "bridge" in plug.s.topics or "ha" in os.listdir()

@@ -27,7 +27,7 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
-        if plug.mqtt.jobs:
+        if "bridge" in plug.s.topics:
             plug.mqtt.says |= 2
     if alias in _TOLD:
         plug.say = alias

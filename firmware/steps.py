@@ -66,6 +66,8 @@ def take(name):
         up()
     try:
         return __import__(name)
+    except ImportError:  # whatever open() raises, and it is there
+        raise MemoryError from None
     finally:
         sys.modules.pop(name, None)
         if not was_up:

@@ -933,6 +933,7 @@ async def test_while_the_power_may_be_cut_nothing_is_loaded_and_it_is_told_after
         assert house.posts() == seen and house.state == "Relay_off"
 
 
+FIRMWARE = Path(__file__).resolve().parent.parent / "firmware"
 STEPS = set("bridge finding weighing wrong doing cameras picking places parcel".split())
 STEPS |= set("copying reply telling pairing outbox".split())
 
@@ -1267,3 +1268,10 @@ def test_the_real_one_does_what_is_asked(
 def serial(octoprint):
     log = octoprint.folder / "logs/plugin_virtual_printer_serial.log"
     return log.read_text(errors="replace") if log.exists() else ""
+
+
+def test_the_names_that_are_made_early_are_those_of_the_steps():
+    text = (FIRMWARE / "connecting.py").read_text()
+    early = text[: text.index("hasattr(plug, name)")].split('for name in "')[-1].split('"')[0]
+    assert set(early.split()) <= {path.stem for path in FIRMWARE.glob("*.py")}
+    assert {"bridge", "telling"} <= set(early.split()) <= STEPS | {"remarks"}

@@ -27,7 +27,7 @@ schema = importlib.import_module("schema")
 sheet = importlib.import_module("sheet")
 TABLE = ROOT / "firmware/settings.txt"
 ROWS = {row[0]: row for row in schema.rows()}
-KEPT = {key for key, row in ROWS.items() if row[5]}
+KEPT = {key for key, row in ROWS.items() if row[5] not in ("", "+")}
 MICROPYTHON = ROOT / ".cache" / "micropython" / "run"
 
 any_json = st.recursive(

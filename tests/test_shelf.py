@@ -12,6 +12,7 @@ import pytest
 import build
 import merge
 import portal
+import settings
 import shelf
 import steps
 from platform_rules import imports
@@ -106,8 +107,8 @@ def test_what_is_imported_while_the_portal_is_shut_stands_beside_the_shelf():
                 taken.add(module)
         needed |= plain & texts.keys()
         left += plain | taken
-    assert {"outbox", "heat", "wake", "spare", "discovery", "remarks"} <= seen - needed
-    needed.discard("sheet")  # settings.page() is for the PC; the portal asks for it itself
+    assert {"outbox", "heat", "wake", "discovery", "remarks"} <= seen - needed
+    needed -= set(settings._PARTS.split()) | {"schema"}  # see the next test
     beside = set(merge.RESIDENT) | set(build.LOOSE.split())
     assert needed <= beside
     assert not {"brief", "fields", "intake", "front", "wifi", "keys"} & beside
