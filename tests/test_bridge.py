@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import threading
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
