@@ -6,6 +6,11 @@ Loaded for that and let go.
 import os
 from time import ticks_ms
 
+# Of the bridge
+_STEPS = """\
+remarks bridge finding weighing wrong doing reply pairing telling cameras picking places parcel \
+copying"""
+
 
 def connect(plug):
     """Give the plug a poller, if it has none, and a connection to the broker that settings name.
