@@ -1173,7 +1173,9 @@ def test_the_real_one_does_what_is_asked(
     plug = None
     try:
         with mosquitto.client() as client:
-            plug = Plug(flash, tmp_path / "flash", pi, mosquitto, bridge=True, bridge_id="real")
+            # Cameras and copies have no room in 36 KB: see docs/bridge.md
+            given = {"heap": 38 * 1024, "bridge": True, "bridge_id": "real"}
+            plug = Plug(flash, tmp_path / "flash", pi, mosquitto, **given)
             ports = {(CLOUD, 80): server.server_port, (CAMERA, 80): server.server_port}
             plug.chip.routes = lan.routes(ports)
             plug.crash()
@@ -1211,8 +1213,8 @@ def test_the_real_one_does_what_is_asked(
             assert kind == "status" and data["printer"] == "Operational", data
             assert data["state"] == CONNECTED and data["relay"] is True and data["problem"] == ""
             assert 15 < data["tool"] < 40 and data["job"] == "Operational"
-            assert ask("temperature_control", "set_bed", temperature=30.5)[0] == "success"
-            wait_until(lambda: octoprint.temperatures()["bed"]["target"] == 30.5, "the bed")
+            assert ask("temperature_control", "set_bed", temperature=30)[0] == "success"
+            wait_until(lambda: octoprint.temperatures()["bed"]["target"] == 30, "the bed")
             assert ask("temperature_control", "set_hotend", temperature=31)[0] == "success"
             wait_until(lambda: octoprint.temperatures()["tool0"]["target"] == 31, "the tool")
             ask("temperature_control", "set_hotend", temperature=0)
