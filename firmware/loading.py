@@ -79,14 +79,11 @@ def keep(bag, row, value, every):
         value = tuple(value)
     elif key in ("hostname", "mqtt_topic") and bag.id:
         value = value.replace("{id}", bag.id)
-    kept = row[5]
-    if kept == "+" or key[:6] == "topic_":
-        kept = ""
-        name = key[6:] if key[:6] == "topic_" else key
+    elif key[:6] == "topic_":
         topics = dict(bag.topics)
-        topics.pop(name, None)
+        topics.pop(key[6:], None)
         if value != row[2]:
-            topics[name] = value
+            topics[key[6:]] = value
         bag.topics = topics or ()
-    if kept or every:
-        setattr(bag, kept or key, value)
+    if row[5] or every:
+        setattr(bag, row[5] or key, value)

@@ -5,6 +5,7 @@ deadline; what the broker sends meanwhile waits on the connection.
 """
 
 import os
+import sys
 from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -15,26 +16,21 @@ _ALL_MS = const(10000)
 
 
 async def told(plug):
-    """Send them, and have OctoPrint wait. OSError: the connection is broken."""
-    plug.sends = True
-    try:
-        await _all(plug)
-    finally:
-        plug.sends = False
-
-
-async def _all(plug):
+    """Send them. OSError: the connection is broken."""
     mqtt = plug.mqtt
-    mqtt.says = ("bridge" in plug.s.topics) * 2  # next it is telling.py's turn
+    mqtt.says = False
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
-            discovery = plug.step("discovery")
-            topic = await discovery.place(plug)
+            from discovery import parts, place
+
+            topic = await place(plug)
         except MemoryError:
             return  # there may be room at the next connection
+        finally:
+            sys.modules.pop("discovery", None)
         if topic:
-            await put(mqtt, topic, discovery.parts, plug)
+            await put(mqtt, topic, parts, plug)
 
 
 def _read(name):
@@ -69,8 +65,6 @@ async def put(mqtt, topic, pieces, *given):
                 else:
                     size += len(piece)
                 await sleep_ms(0)
-        except MemoryError:  # a half of it may be out
-            raise OSError
         finally:
             source.close()  # and with it the file
     await mqtt.wire.send(b" " * size, ticks_diff(end, ticks_ms()))
