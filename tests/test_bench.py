@@ -3,10 +3,14 @@
 import asyncio
 import subprocess
 import sys
+import time
+from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
 import build
+import soak
 import whole
 from bench import delivery, heap, house, modules, plant, report, stall
 from env import ROOT
@@ -187,3 +191,17 @@ def test_the_stand_in_answers_as_octoprint_does():
     head, _, rest = plant.http(200, body).partition(b"\r\n\r\n")
     assert rest == body and 250 < len(head) < 420
     assert whole.modules()  # the firmware itself is what is measured
+
+
+def test_the_soak_complains_of_what_is_not_given_back_and_not_of_one_reading_that_stands_out():
+    def wrong(free):
+        run = object.__new__(soak.Soak)
+        run.counts, run.wrong, run.started = Counter(), [], time.monotonic()
+        run.free = [(n, most) for n, most in enumerate(free)]
+        run.plug = SimpleNamespace(runner=SimpleNamespace(serial=[]))
+        rows = {row[0]: row[1] for row in run.rows(60)}
+        assert rows["wrong"] == str(len(run.wrong))
+        return [text for text in run.wrong if "not given back" in text]
+
+    assert not wrong([7000, 7100, 9000, 6900, 7000, 7000, 7100, 6900, 7000])
+    assert wrong([7000, 7100, 6900, 6600, 6700, 6500, 6300, 6400, 6200])

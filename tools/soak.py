@@ -223,7 +223,7 @@ class Soak:
         free = [most for _, most in self.free]
         if len(free) > 1:
             third = max(1, len(free) // 3)
-            # One reading may fall into a moment without a connection: it must not count for all
+            # quiet() reads before it waits for connections, so that single readings stand out
             first, last = (int(statistics.median(part)) for part in (free[:third], free[-third:]))
             note = "free in quiet times, in the middle: "
             note += f"{first:,} B in the first third, {last:,} B in the last"
