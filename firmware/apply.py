@@ -17,7 +17,7 @@ def changes(plug):
             plug.machine.turns += 1  # a poll under way counts for nothing
         if key in ("wifi_ssid", "wifi_password", "wifi_country", "hostname") and plug.joins:
             plug.board.join(plug.s, ticks_ms(), True)
-        if key[:5] == "mqtt_" or key[:6] == "topic_" or key[:3] == "ha_":
+        if key[:5] == "mqtt_" or key[:6] in ("topic_", "bridge") or key[:3] == "ha_":
             plug.broker = ""
             if plug.octo:
                 if plug.tasks[1]:

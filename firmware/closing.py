@@ -11,7 +11,7 @@ from time import ticks_ms
 
 def run(plug):
     """Have the plug watch OctoPrint again. MemoryError: there is no room for it."""
-    for name in "opening portal captive settings keys names".split():
+    for name in "portal captive settings steps keys names".split():
         sys.modules.pop(name, None)
     if not plug.joins:
         import radio

@@ -12,6 +12,7 @@ async def dial(mqtt, address, as_text, frame):
     """
     s = mqtt.s
     wire = mqtt.wire
+    mqtt.jobs = None  # what was subscribed went with the connection before
     flags = 0x26  # a clean session, a will that is retained
     body = as_text("octoplugout-" + s.id) + as_text(mqtt.topic("/status")) + as_text("offline")
     if s.mqtt_user:

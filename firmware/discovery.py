@@ -53,7 +53,7 @@ def parts(plug):
     `<…>` in the text stands for the topic that has this name by default, or for one of three
     words; all are within quotes there.
     """
-    for folder in sys.path:
+    for folder in sys.path:  # as steps.open() does, which is too large here
         try:
             file = open(folder + "/portal.pack", "rb")
             break

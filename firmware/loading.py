@@ -79,11 +79,14 @@ def keep(bag, row, value, every):
         value = tuple(value)
     elif key in ("hostname", "mqtt_topic") and bag.id:
         value = value.replace("{id}", bag.id)
-    elif key[:6] == "topic_":
+    kept = row[5]
+    if kept == "+" or key[:6] == "topic_":
+        kept = ""
+        name = key[6:] if key[:6] == "topic_" else key
         topics = dict(bag.topics)
-        topics.pop(key[6:], None)
+        topics.pop(name, None)
         if value != row[2]:
-            topics[key[6:]] = value
+            topics[name] = value
         bag.topics = topics or ()
-    if row[5] or every:
-        setattr(bag, row[5] or key, value)
+    if kept or every:
+        setattr(bag, kept or key, value)

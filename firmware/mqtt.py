@@ -15,22 +15,20 @@ _TICK_MS = const(50)
 _ANSWER_MS = const(10000)  # for a connection, for a packet in or out, for an answer
 _PING_MS = const(15000)  # a broker that does not answer a ping within this is gone
 _BURST_MS = const(1000)  # of several commands within this the last one counts
-_LARGEST = const(256)  # bytes of an incoming packet that are looked at
-_SKIPPED = const(16384)  # a packet up to this size is read past; one above it breaks the line
+_SKIPPED = const(131072)  # a packet up to this size is read past; one above it breaks the line
 
 # What is published below the root, in the order it is sent: how, sub-topic, what of the plug.
 # r: retained, on change. t: on change and when due. i: retained, when due.
 _TOPICS = (
     "r/status=online r/plugstate=state r/relay=relay r/mode=mode r/reason=reason"
-    " r/countdown=countdown_s t/state/printstate=print_state"
+    " r/countdown=countdown_s r/print=told t/state/printstate=print_state"
     " t/state/extrudertemp=tool t/state/bedtemp=bed t/job/jobstate=job_state"
     " t/job/jobprogress=progress i/info=info "
 )
-_COUNT = const(12)
-_UNDUE = const(6)  # the first so many are never due
+_COUNT = const(13)
+_UNDUE = const(7)  # the first so many are never due
 _STATE = const(1)  # which of them is the state, and where it stands in the text
 _STATE_AT = const(16)
-_COMMANDS = b"ON AFTERJOB OFF PERMON FORCEOFF"
 
 
 def as_text(text):
@@ -55,14 +53,18 @@ class Mqtt:
     "PERMON 3" (hours) "FORCEOFF", and "UPDATE".
     connected: the broker has let us in. Whoever enters a state adds its name to the tuple `news`,
     so that it is published however soon the next one follows. says: there is something in
-    outbox.py to be sent. birth: the topic on which Home Assistant says that it has started, as
-    bytes; None while that does not matter.
+    outbox.py to be sent: True all of it, 2 what the bridge has. birth: the topic on which Home
+    Assistant says that it has started, as bytes; None while that does not matter. jobs: that of
+    what bridge.py is to do, likewise. given: what came and is none of those words, as remarks.py
+    wants it, which is to look at it; missed: how many came before it could.
     """
 
-    connected = False
+    connected = says = False
     address = ""  # where the broker was last
-    news = ()
-    birth = None
+    news = given = ()
+    birth = jobs = None
+    missed = 0
+    largest = 256  # bytes of an incoming packet that are looked at
 
     def __init__(self, s, resolve, value, command):
         self.s = s
@@ -105,7 +107,7 @@ class Mqtt:
             view = view[n:]
 
     async def packet(self):
-        # The packet that begins with `first`, without its length and what is above _LARGEST.
+        # The packet that begins with `first`, without its length and what is above `largest`.
         end = ticks_add(ticks_ms(), _ANSWER_MS)
         first = self.first
         kind = first[0]
@@ -116,12 +118,13 @@ class Mqtt:
             shift += 7
             if size > _SKIPPED or shift > 28:
                 raise OSError("too large")
-        self.cut = size > _LARGEST
-        packet = bytearray(min(size, _LARGEST) + 1)
+        largest = self.largest
+        self.cut = size > largest
+        packet = bytearray(min(size, largest) + 1)
         packet[0] = kind
         await self.fill(memoryview(packet)[1:], end)
-        while size > _LARGEST:
-            rest = min(size - _LARGEST, _LARGEST)
+        while size > largest:
+            rest = min(size - largest, largest)
             size -= rest
             await self.fill(memoryview(bytearray(rest)), end)
         return packet
@@ -152,20 +155,18 @@ class Mqtt:
             return
         if self.since is None:
             self.since = ticks_ms()
-        if kind & 1:  # retained: it was meant for another day
-            self.clear = True
-            self.error = "ignored, since retained: %r" % text[:24]
-        elif self.cut or not (
-            word in _COMMANDS.split()
-            or word[:7] == b"PERMON "
-            and word[7:].isdigit()
-            and 0 < int(word[7:]) < 1000
-        ):
-            self.error = "%r is none of %s, PERMON 1 to 999" % (text[:24], _COMMANDS.decode())
-        else:
+        plain = word in b"ON AFTERJOB OFF PERMON FORCEOFF".split() or (
+            word[:7] == b"PERMON " and word[7:].isdigit() and 0 < int(word[7:]) < 1000
+        )
+        # What is retained was meant for another day.
+        if plain and not (kind & 1 or self.cut or topic == self.jobs):
             self.word = word = word.decode()
             if word == "FORCEOFF":
                 self._act()
+        else:
+            if self.given:
+                self.missed += 1
+            self.given = topic, text, kind & 1, self.cut, ticks_ms()
 
     def _act(self):
         word = self.word

@@ -157,8 +157,11 @@ class OctoApi:
 
     problem: what is wrong in words, "" if nothing. print_state, job_state: OctoPrint's words.
     tool, bed: degrees C or None; heat: both, when the tool was last heard of, or (). progress:
-    percent or None. address: what answered last, or "".
+    percent or None. address: what answered last, or "". told: how far PRINT
+    is, None before one.
     """
+
+    told = None
 
     def __init__(self, s, resolve, online):
         self.s = s

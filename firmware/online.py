@@ -5,7 +5,6 @@ open: connecting.py brings it all.
 """
 
 import asyncio
-import sys
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -28,6 +27,8 @@ def entered(plug):
     plug.hurry = True
     if plug.mqtt:
         plug.mqtt.news = plug.mqtt.news[-4:] + (machine.state,)
+        if "bridge" in plug.s.topics:
+            plug.mqtt.says |= 2
     if alias in _TOLD:
         plug.say = alias
     machine.pending = "a last look" if alias == "Cooling" and plug.s.render_wait_s else ""
@@ -36,13 +37,21 @@ def entered(plug):
 
 
 async def _step(module, name, plug, *given):
-    # By a module that is loaded for that. Where there is no room for it, the plug goes on.
+    # By a module that is loaded for that, and those that it names, with what they are given. Where
+    # there is no room for one, the plug goes on.
     try:
-        part = __import__(module)
-        del sys.modules[module]
-        await getattr(part, name)(plug, *given)
+        while module:
+            module, *given = await getattr(plug.step(module), name)(plug, *given) or ("",)
+            if module and plug.critical():
+                plug.mqtt.given = plug.mqtt.jobs, (), 0, 0, 0  # an answer has to wait
+                break
     except MemoryError:
         plug.machine.pending = ""
+        if module == "wake":
+            plug.file = ""
+            plug.octo.told = "no: there is no room for it"
+        elif name == "run" and plug.mqtt:
+            plug.mqtt.error = "no room for it"
 
 
 async def poll(plug):
@@ -50,11 +59,21 @@ async def poll(plug):
     machine = plug.machine
     octo = plug.octo
     while True:
+        plug.asks = False
         await asyncio.sleep_ms(50)
+        mqtt = plug.mqtt
+        if mqtt and mqtt.given and not (plug.critical() or plug.replies or plug.sends):
+            plug.asks = True
+            given = mqtt.given
+            mqtt.given = ()
+            await _step("remarks", "run", plug, given)
         now = ticks_ms()
         due = plug.hurry or ticks_diff(now, plug.polled) >= machine.poll_ms
         if not machine.poll_ms or machine.frozen or not due:
             continue
+        if plug.sends and not plug.critical():
+            continue
+        plug.asks = True
         plug.hurry = False
         plug.polled = now
         if plug.say and machine.pi == "UP":
@@ -83,7 +102,9 @@ async def poll(plug):
         if not plug.critical():
             if s.alarm_above_c:
                 await _step("heat", "felt", plug, evidence, now)
-            if evidence[4] and s.reconnect:
+            if plug.file:
+                await _step("wake", "looked", plug, evidence, now)
+            elif evidence[4] and s.reconnect:
                 await _step("reconnect", "missed", plug, now)
         if machine.alias == "Cooling" and (machine.hottest or plug.told) <= plug.told - 5:
             plug.say = "Cooling"
@@ -149,11 +170,20 @@ def value(plug, name):
     but for Home Assistant's sake it waits until the power is off.
     """
     if name == "info" or name == "outbox":
-        if plug.critical() or name == "outbox" and plug.machine.poll_ms and not plug.at_home:
+        if plug.critical():
             return None
-        module = __import__(name)
-        del sys.modules[name]
-        return module.told(plug)
+        if name == "info":
+            return plug.step(name).told(plug)
+        if plug.asks or plug.machine.poll_ms and not plug.at_home:
+            return None
+        mqtt = plug.mqtt
+        try:
+            return plug.step("telling" if mqtt.says == 2 else name).told(plug)
+        except MemoryError:
+            mqtt.says = False
+            plug.replies = ()
+            mqtt.error = "no room for it"
+            return None
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -22,15 +22,20 @@ def _let_go():
 async def run(plug, way):
     """Have plug.visit be the task that serves the portal. way: "lan", "ap" or "open"."""
     import settings
+    import steps
 
-    password = settings.get("portal_password").encode()
-    if not password:
-        settings.first_start(urandom=os.urandom)
+    steps.up()
+    try:
         password = settings.get("portal_password").encode()
+        if not password:
+            settings.first_start(urandom=os.urandom)
+            password = settings.get("portal_password").encode()
+        open_ms = int(settings.get("portal_open_s") * 1000)
+    finally:
+        steps.down()
     # who reads the serial line has the plug open before him anyway
     print("portal password:", str(password, "utf-8"))
-    open_ms = int(settings.get("portal_open_s") * 1000)
-    del settings
+    del settings, steps
     _let_go()
     in_reach = ()
     if way != "lan":

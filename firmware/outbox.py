@@ -5,7 +5,6 @@ deadline; what the broker sends meanwhile waits on the connection.
 """
 
 import os
-import sys
 from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -16,21 +15,26 @@ _ALL_MS = const(10000)
 
 
 async def told(plug):
-    """Send them. OSError: the connection is broken."""
+    """Send them, and have OctoPrint wait. OSError: the connection is broken."""
+    plug.sends = True
+    try:
+        await _all(plug)
+    finally:
+        plug.sends = False
+
+
+async def _all(plug):
     mqtt = plug.mqtt
-    mqtt.says = False
+    mqtt.says = ("bridge" in plug.s.topics) * 2  # next it is telling.py's turn
     await put(mqtt, mqtt.topic("/log"), _read, "offs")
     if plug.s.ha_discovery or "ha" in os.listdir():
         try:
-            from discovery import parts, place
-
-            topic = await place(plug)
+            discovery = plug.step("discovery")
+            topic = await discovery.place(plug)
         except MemoryError:
             return  # there may be room at the next connection
-        finally:
-            sys.modules.pop("discovery", None)
         if topic:
-            await put(mqtt, topic, parts, plug)
+            await put(mqtt, topic, discovery.parts, plug)
 
 
 def _read(name):
@@ -65,6 +69,8 @@ async def put(mqtt, topic, pieces, *given):
                 else:
                     size += len(piece)
                 await sleep_ms(0)
+        except MemoryError:  # a half of it may be out
+            raise OSError
         finally:
             source.close()  # and with it the file
     await mqtt.wire.send(b" " * size, ticks_diff(end, ticks_ms()))

@@ -39,19 +39,21 @@ class Plug:
 
     def __init__(self, first, way="", minutes=0, broker=""):
         global watchdog
-        import slots
-
-        self.watchdog = watchdog = slots.watchdog(first)
-        del sys.modules["slots"], slots
+        self.watchdog = watchdog = self.step("slots").watchdog(first)
         from board import Board
 
         self.board = board = Board()
         # Settings come before the rest is loaded: reading them takes room.
         import settings
+        import steps
 
-        self.s = s = settings.load(id=board.id)
-        blink = first and settings.get("led_version")
-        del sys.modules["settings"], settings
+        steps.up()
+        try:
+            self.s = s = settings.load(id=board.id)
+            blink = first and settings.get("led_version")
+        finally:
+            steps.down()
+        del sys.modules["settings"], settings, steps
         for problem in s.problems:
             print(problem)  # and on /error
         gc.collect()
@@ -89,10 +91,22 @@ class Plug:
 
     def connect(self):
         """Have a poller, and a connection to the broker that the settings name, if any."""
-        import connecting
+        import connecting  # not by step(), whose frame would keep it while the heap fills
 
         del sys.modules["connecting"]
         connecting.connect(self)
+
+    def step(self, name):
+        """The module of that name, which is let go with what is returned."""
+        gc.collect()  # or it would come to lie between what is garbage already
+        try:
+            part = __import__(name)
+            del sys.modules[name]
+        except ImportError:
+            import steps
+
+            part = steps.take(name)
+        return part
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -104,10 +118,7 @@ class Plug:
         gestures = self.gestures
         machine = self.machine
         if self._intro:
-            import intro
-
-            self._intro = asyncio.create_task(intro.blink(board, _VERSION))
-            del sys.modules["intro"], intro  # or it would stay for as long as this runs
+            self._intro = asyncio.create_task(self.step("intro").blink(board, _VERSION))
         self.slow = ticks_ms()
         while self.left is None:
             try:
@@ -154,20 +165,14 @@ class Plug:
             self.started = ticks_add(self.started, 60000)
             self.minutes += 1
             if self.watchdog and not critical:
-                import slots
-
-                del sys.modules["slots"]
                 served = self.visit or self.board.wlan.isconnected()
-                slots.prove(served, self.minutes - self.before)
+                self.step("slots").prove(served, self.minutes - self.before)
         if self._serial and ticks_diff(now, self.started) >= _SERIAL_MS:
             self._serial = self.gestures.held_ms > 0
             if not self._serial:
                 kbd_intr(-1)  # line noise would stop the plug
         if self.changes and not critical:
-            import apply
-
-            apply.changes(self)
-            del sys.modules["apply"]
+            self.step("apply").changes(self)
         if not self._intro:  # its module is not to be in the heap beside theirs
             self._guests(critical)
         busy = critical or self.visit or self._intro or self.gestures.held_ms
@@ -203,19 +208,13 @@ class Plug:
         if self.octo is None:
             if not critical:
                 if not self.again:
-                    import opening
-
-                    self.visit = asyncio.create_task(opening.run(self, self.way))
-                    del sys.modules["opening"]
+                    self.visit = asyncio.create_task(self.step("opening").run(self, self.way))
                     self.way = ""
                 return
-            import closing
-
             try:
-                closing.run(self)
+                self.step("closing").run(self)
             except MemoryError:
                 raise SystemExit  # half done, so whatever the state
-            sys.modules.pop("closing", None)  # with which it may have let go of itself
         tasks = self.tasks
         for i in range(2):
             if tasks[i] is None or tasks[i].done():  # type: ignore
@@ -274,10 +273,7 @@ class Plug:
         if self.octo:
             self.entered(self)  # type: ignore
         if not machine.relay or self.s.initial_state == "last" and not self.critical():
-            import diary
-
-            diary.entered(self, before, why)
-            del sys.modules["diary"]
+            self.step("diary").entered(self, before, why)
 
     async def resolve(self, host):
         """The address of `host`. OSError if it cannot be found, or not now."""

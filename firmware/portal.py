@@ -15,6 +15,7 @@ from asyncio import sleep_ms
 from binascii import hexlify
 from time import ticks_add, ticks_diff, ticks_ms
 
+import steps
 from wire import Wire
 
 _TURN_MS = const(20)
@@ -24,7 +25,6 @@ _ASK_MS = const(2000)  # OctoPrint forgets a request that nobody asks about for 
 _SILENT_MS = const(1000)  # for so long a connection that says nothing keeps its place from others
 _WAITING = const(2)  # browsers open some in advance: these must not keep others out
 _PIECE = const(256)  # what goes out at once
-_STEPS = const("/steps")  # the folder in which `import` finds those of the shelf
 _OFFERED = const(3)  # Machine.frozen while a SHORT press would allow an update
 
 
@@ -109,9 +109,7 @@ class Portal:
         waiting = []
         dns = None
         web = _listen(socket.SOCK_STREAM, 80)
-        if hasattr(os, "mount"):  # not on a PC, where steps are files
-            os.mount(self, _STEPS)  # type: ignore
-            sys.path.append(_STEPS)  # last, so that open() never asks itself
+        steps.up()
         try:
             if not self.lan:
                 import captive
@@ -168,9 +166,7 @@ class Portal:
                 await sleep_ms(_TURN_MS)
         finally:
             web.close()
-            if hasattr(os, "mount"):
-                sys.path.remove(_STEPS)
-                os.umount(_STEPS)  # type: ignore
+            steps.down()
             if dns:
                 dns.close()
             for wire in waiting:
@@ -231,36 +227,6 @@ class Portal:
         self.next_step = None
         if step:
             await self._step(step)
-
-    # Pages and steps are in one file of the slot, since each file takes a block of the flash. Its
-    # first line has rows of 32 bytes that say where what begins: tools/shelf.py. For `import` this
-    # is a file system, with no more of one than it asks for.
-
-    def open(self, name, mode=""):
-        """That file, where /name begins in it. OSError: nothing is called so."""
-        for folder in sys.path:
-            try:
-                file = open(folder + "/portal.pack", "rb")
-                break
-            except OSError:
-                pass
-        name = b" %s=" % name[1:].encode()
-        while True:
-            rows = file.read(128)
-            at = rows.find(name) + len(name)
-            if at >= len(name):
-                file.seek(int(rows[at : at + 5]))
-                return file
-            if rows[-1:] == b"\n" or not rows:
-                file.close()
-                raise OSError(2)
-
-    def stat(self, name):
-        """As os.stat() tells of a file. OSError: there is no such."""
-        self.open(name).close()
-        return (0x8000,) + (0,) * 9
-
-    mount = umount = Exception  # may be called with anything
 
     async def _step(self, name):
         try:
@@ -331,7 +297,7 @@ class Portal:
             if self._file:
                 self._file.close()
             self._name = name
-            self._file = self.open("/" + name)
+            self._file = steps.open("/" + name)
             self._begins = self._file.tell()
             self._last = b""
         file = self._file

@@ -10,7 +10,7 @@ from asyncio import sleep_ms
 
 from portal import sweep
 
-_PAGES = const(7)
+_PAGES = const(8)
 
 
 def _step(module, name, *given):

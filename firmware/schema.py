@@ -2,7 +2,8 @@
 
 A row of the text is `key|kind|lowest|highest|default|unit|label|help`; where a `*` stands after
 the kind the value is kept in RAM, as an attribute of Settings: of the name that follows, else of
-the key (the build gives short ones, which cost the heap nothing). For text, secret and host the
+the key (the build gives short ones, which cost the heap nothing); a `+`: in Settings.topics, if it
+is not the default. For text, secret and host the
 limits are lengths in bytes. For list the highest is the number of texts, and the lowest, if any,
 the words that a text may begin with; for choice the lowest is the choices; such words, and a
 list's default, are joined with `/`. A line `= name` begins a page of the form. What is said of a
@@ -25,10 +26,9 @@ def table() -> "io.TextIOWrapper":
             return open(folder + "/settings.txt")
         except OSError:
             pass
-    import spare
+    import steps
 
-    del sys.modules["spare"]
-    return io.StringIO(spare.TABLE)  # type: ignore
+    return io.StringIO(steps.take("spare").TABLE)  # type: ignore
 
 
 def rows(keys=None):
@@ -44,7 +44,7 @@ def rows(keys=None):
                 return
             if "|" in line:
                 key = line[: line.find("|")]
-                if keys is None or key in keys or key[:6] in keys:
+                if keys is None or key in keys or key[5:6] == "_" and key[:6] in keys:
                     left -= key[:6] != "topic_"  # of these nobody knows how many are meant
                     yield parse(line)
     if line != ".\n":
@@ -59,6 +59,9 @@ def parse(line):
     if at > 0:
         kept = kind[at + 1 :] or key
         kind = kind[:at]
+    elif kind[-1] == "+":
+        kept = "+"
+        kind = kind[:-1]
     if kind == "bool":
         return key, kind, default == "true", None, None, kept
     if kind in "list choice":

@@ -14,10 +14,10 @@ _PARTS = "configfile figures firsts loading refusal odds saving schema sheet tex
 class Settings:
     """One attribute a kept key, named as the key in the file.
 
-    Durations are int or float, in the unit their name ends with. `topics`: dict of the sub-topics
-    that differ from their default, by name without "topic_", or (). `messages`: the LCD texts
-    joined by newlines. `led_patterns`: tuple of texts. `id`: as given to load(). `problems`: tuple
-    of texts, what was wrong with the file.
+    Durations are int or float, in the unit their name ends with. `topics`: dict of what differs
+    from its default of the sub-topics, by name without "topic_", and of what is seldom set, or ().
+    `messages`: the LCD texts joined by newlines. `led_patterns`: tuple of texts. `id`: as given to
+    load(). `problems`: tuple of texts, what was wrong with the file.
     """
 
 

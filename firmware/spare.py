@@ -24,6 +24,7 @@ probe_port|port*|1|65535|22|
 shutdown_pi|bool*|||true|
 render_wait_s|float*|0|86400|3600|
 alarm_above_c|float*|0|500|0|
+remote_print|bool+|||false|
 watch_bed|bool*|||false|
 reconnect|bool*|||false|
 reconnect_delay_s|float*|0|3600|10|
@@ -36,6 +37,7 @@ mqtt_password|secret*|0|64||
 mqtt_topic|text*|1|64|octoplugout/{id}|
 mqtt_report_s|float*|0.2|86400|60|
 mqtt_keepalive_s|int*|1|3600|60|
+topic_print|text|2|32|/print|
 topic_log|text|2|32|/log|
 ha_discovery|bool*|||false|
 ha_prefix|text*|0|64||
@@ -81,5 +83,9 @@ pin_led|pin|0|16|13|
 invert_relay|bool|||false|
 invert_led|bool|||false|
 invert_button|bool|||false|
+bridge|bool+|||false|
+bridge_id|text+|0|64||
+topic_commands|text|2|64|octoPrint/commands|
+topic_answers|text|2|64|octoprint|
 .
 """

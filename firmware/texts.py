@@ -15,14 +15,14 @@ def good(row, value, form):
         if len(value) <= highest:
             return [_line(text, lowest) for text in value]
     else:
-        value = _text(key, kind, value)
+        value = _text(key, kind, value, row[2][:1])
         size = len(value.encode())
         if lowest <= size <= highest and not (key == "wifi_password" and 0 < size < 8):
             return value
     raise ValueError
 
 
-def _text(key, kind, value):
+def _text(key, kind, value, first):
     _printable(value, 0 if key == "wifi_ssid" else 32)  # a network may be called anything
     if kind == "host" or key in ("hostname", "octoprint_api_key"):
         value = value.strip()
@@ -38,7 +38,7 @@ def _text(key, kind, value):
         value = value.strip()
         if "+" in value or "#" in value or value[-1:] == "/":
             raise ValueError("topic")
-        if key[0] == "t" and value[:1] != "/":
+        if first == "/" != value[:1]:
             value = "/" + value
     elif key == "wifi_country" and value:
         value = value.strip().upper()

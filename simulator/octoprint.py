@@ -11,7 +11,7 @@ import secrets
 import socket
 import struct
 from collections import deque
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from .door import HANG, OPEN, REFUSED, RESET, SILENT, Door
 
@@ -70,6 +70,7 @@ _REASONS = {
     403: "FORBIDDEN",
     404: "NOT FOUND",
     409: "CONFLICT",
+    415: "UNSUPPORTED MEDIA TYPE",
     429: "TOO MANY REQUESTS",
     500: "INTERNAL SERVER ERROR",
     502: "BAD GATEWAY",
@@ -104,6 +105,7 @@ _PERMISSIONS = (
 GOOD_KEY = "SIMULATEDKEYSIMULATEDKEYSIMULATE"
 WEAK_KEY = "WEAKKEYWITHOUTSYSTEMWITHOUTSYSTE"
 
+_FILES = "/api/files/local/"
 _HEAD_LIMIT = 16384
 _BODY_LIMIT = 1 << 20
 
@@ -124,6 +126,11 @@ class OctoPrint:
         self.door = Door(self._serve, port, host)
         self.modes = {}
         self.rendering = self.updating = False  # a timelapse; OctoPrint itself
+        self.files = ["part.gcode"]  # paths of what may be printed
+        self.uploads = {}  # {path: bytes} of what came whole
+        self.moves = []  # what head and filament were told: the command's JSON
+        # (provider, name, address of a picture) of each camera, the default one first
+        self.cameras = [("classicwebcam", "classic", "/webcam/?action=snapshot")]
         self.on_shutdown = None
         self.busy_s = 0.0  # how long it thinks before it answers
         self.requests = deque(maxlen=10000)  # (seconds, method, path, status or None)
@@ -292,6 +299,7 @@ class OctoPrint:
         if mode == "wrong_json":
             return self._json(200, {"state": "on", "temperature": 21})
         path, _, query = path.partition("?")
+        file = unquote(path[len(_FILES) :]) if path.startswith(_FILES) else ""
         if path.startswith("/plugin/appkeys/"):
             return self._appkeys(method, path[len("/plugin/appkeys/") :], body)
         user, may = self.keys.get(headers.get("x-api-key", ""), (None, []))
@@ -308,6 +316,8 @@ class OctoPrint:
             return self._json(200, {"groups": groups, "name": user, "permissions": list(may)})
         if user is None or mode == "403":
             return self._error(403, _FORBIDDEN)
+        if file and method == "POST":
+            path = _FILES
         route = getattr(self, "_" + method.lower() + "_" + path.strip("/").replace("/", "_"), None)
         if route is None:
             return self._error(404, _NOT_FOUND)
@@ -315,6 +325,9 @@ class OctoPrint:
         if need is not None and need not in may:
             return self._error(403, _FORBIDDEN)
         data = dict(parse_qsl(query))
+        kind = headers.get("content-type", "")
+        if path == _FILES[:-1] and method == "POST" and kind.startswith("multipart/form-data;"):
+            return self._upload(may, kind.partition("boundary=")[2].encode(), body)
         if method == "POST" and body:
             try:
                 data = json.loads(body)
@@ -324,7 +337,7 @@ class OctoPrint:
                 return self._error(400, "Malformed request")
             if headers.get("content-type", "").partition(";")[0] != "application/json":
                 return self._error(400, "Expected content-type JSON")
-        return route(mode, data)
+        return route(mode, data | {"path": file} if file else data)
 
     def _get_api_version(self, mode, data):
         return self._json(
@@ -422,6 +435,70 @@ class OctoPrint:
         status = "inProgress" if self.updating else "current"
         return self._json(200, {"information": {}, "status": status, "timestamp": 0})
 
+    def _post_api_files_local(self, mode, data):
+        if data["path"] not in self.files:
+            return self._error(404, _NOT_FOUND)
+        if data.get("command") != "select":
+            return self._error(400, "command is invalid")
+        if mode in ("offline", "error") or not self.printer.operational:
+            return self._conflict()
+        try:
+            if data.get("print") is True:
+                self.printer.start(data["path"])
+        except ValueError as error:
+            return self._error(409, str(error))
+        return _nothing()
+
+    def _upload(self, may, mark, body):
+        """What a form with a file is answered: `path`, the folder, and `file`."""
+        if "FILES_UPLOAD" not in may:
+            return self._error(403, _FORBIDDEN)
+        head, *parts, tail = body.split(b"--" + mark)
+        found = {}
+        for part in parts:
+            lines, _, text = part.partition(b"\r\n\r\n")
+            found[lines.split(b'name="')[1].split(b'"')[0].decode()] = (lines, text[:-2])
+        if head or tail.strip() != b"--" or "file" not in found:
+            return self._error(400, "No file to upload and no folder to create")
+        name = found["file"][0].split(b'filename="')[1].split(b'"')[0].decode()
+        if not name.lower().endswith((".gcode", ".gco", ".g")):
+            return self._error(415, "Could not upload the file, invalid type")
+        folder = found.get("path", ("", b""))[1].decode()
+        path = f"{folder}/{name}" if folder else name
+        if self.printer.printing and self.printer.job and self.printer.job.name == path:
+            return self._error(409, "Trying to overwrite file that is currently being printed")
+        self.files.append(path)
+        self.uploads[path] = found["file"][1]
+        file = {"name": name, "origin": "local", "path": path}
+        return self._json(
+            201,
+            {"done": True, "effectivePrint": False, "effectiveSelect": False}
+            | {"files": {"local": file}},
+        )
+
+    def _get_api_settings(self, mode, data):
+        plugins = {"tracking": {"enabled": False, "server": 'https://x/"?a=[{'}, "pi": {"x": []}}
+        webcam: dict = {"bitrate": "10000k", "snapshotTimeout": 5, "webcamEnabled": True}
+        cameras = []
+        for provider, name, url in self.cameras:
+            compat = url and {"snapshot": url, "snapshotTimeout": 5, "stream": "/webcam/?action=x"}
+            camera = {
+                "canSnapshot": bool(url),
+                "compat": compat,
+                "displayName": name,
+                "name": name,
+            }
+            cameras.append(camera | {"extras": {"name": "no camera"}, "provider": provider})
+        webcam["snapshotUrl"] = self.cameras[0][2] if self.cameras else None
+        if self._number >= (1, 9):
+            webcam["webcams"] = cameras
+            webcam["snapshotWebcam"] = self.cameras[0][1] if self.cameras else None
+        filler = {"snapshotUrl": "http://elsewhere/", "x": "y" * 300}
+        return self._json(
+            200,
+            {"api": {"key": "n/a"}, "appearance": filler, "plugins": plugins, "webcam": webcam},
+        )
+
     def _get_api_connection(self, mode, data):
         state = self._state()
         on = state not in ("Offline", "Offline after error")
@@ -461,6 +538,13 @@ class OctoPrint:
     def _post_api_printer_tool(self, mode, data):
         if not self.printer.operational:
             return self._conflict()
+        if data.get("command") == "extrude":
+            if self.printer.printing:
+                return self._error(409, "Printer is currently printing")
+            if not isinstance(data.get("amount"), (int, float)):
+                return self._error(400, "amount is invalid")
+            self.moves.append(data)
+            return _nothing()
         return self._try(
             lambda: [self.printer.heat(*item) for item in dict(data["targets"]).items()]
         )
@@ -469,6 +553,15 @@ class OctoPrint:
         if not self.printer.operational:
             return self._conflict()
         return self._try(lambda: self.printer.heat("bed", data["target"]))
+
+    def _post_api_printer_printhead(self, mode, data):
+        if not self.printer.operational or self.printer.printing:
+            return self._error(409, "Printer is not operational or currently printing")
+        axes = data.get("axes", []) if data.get("command") == "home" else set(data) & set("xyz")
+        if data.get("command") not in ("home", "jog") or not axes or set(axes) - set("xyz"):
+            return self._error(400, "axis is invalid")
+        self.moves.append(data)
+        return _nothing()
 
     def _post_api_job(self, mode, data):
         if mode in ("offline", "error") or not self.printer.operational:
@@ -480,6 +573,8 @@ class OctoPrint:
             elif command == "start":
                 printer.start()
             elif command == "pause" and action in ("pause", "resume", "toggle"):
+                if not printer.printing or printer.transferring:
+                    return self._error(409, "Printer is neither printing nor paused")
                 if action == "toggle":
                     action = "resume" if printer.state == "Paused" else "pause"
                 if (action == "pause") != (printer.state == "Paused"):

@@ -384,7 +384,7 @@ async def test_a_wrong_value_in_every_field_is_told_beside_it_and_changes_nothin
     page = await visitor.page(plug, dark=True, scripts=False)
     await log_in(plug, page)
     told = []
-    for number in range(7):
+    for number in range(8):
         await page.goto(f"{LAN}/settings?g={number}")
         names = "fields => fields.map(field => field.name)"
         names = await page.locator("[aria-invalid]").evaluate_all(names)

@@ -217,7 +217,7 @@ def test_every_option_of_a_command_that_is_shown_exists(path):
 def test_every_line_to_paste_for_mqtt_has_topics_and_commands_that_exist(path):
     schema = importlib.import_module("schema")
     topics = {row[2] for row in schema.rows() if row[0].startswith("topic_")} | {"/#", ""}
-    commands = make_docs._source("mqtt")["_COMMANDS"].decode().split()
+    commands = make_docs._source("remarks")["_COMMANDS"].split()
     lines = re.findall(r"(?m)^    mosquitto_(pub|sub) (.+)$", path.read_text(encoding="utf-8"))
     for tool, words in lines:
         topic = re.search(r"-t '?(?:octoplugout(?:/ab128a)?|home/printer/plug)(/[\w/#]+)?", words)

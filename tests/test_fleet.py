@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import typer
@@ -20,6 +21,7 @@ import fleet
 import fleet_bench
 import mqtt
 import plug_ota
+import remarks
 import servers
 
 KEY = "a key of the plugs"
@@ -71,7 +73,8 @@ def gone(broker, count):
 def test_topics_and_commands_are_the_firmwares():
     published = [word.split("=")[0][1:] for word in mqtt._TOPICS.split()]
     assert sorted(fleet.TOPICS) == sorted([*published, "/switch", "/error"])
-    assert mqtt._COMMANDS.decode().split() == fleet.COMMANDS
+    assert remarks._COMMANDS.split() == fleet.COMMANDS
+    assert f'b"{remarks._COMMANDS}"' in Path(mqtt.__file__).read_text()
 
 
 @pytest.mark.real

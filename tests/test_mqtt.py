@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mqtt
+import remarks
 from fakes_net import (
     Broker,
     Line,
@@ -69,11 +70,21 @@ class Plug:
 
     async def __aenter__(self):
         self.task = asyncio.create_task(self.mqtt.run())
+        self.poller = asyncio.create_task(self.look())
         return self
 
     async def __aexit__(self, *_):
         self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        self.poller.cancel()
+        await asyncio.gather(self.task, self.poller, return_exceptions=True)
+
+    async def look(self):
+        """As online.py does."""
+        while True:
+            await asyncio.sleep(0.05)
+            if self.mqtt.given:
+                given, self.mqtt.given = self.mqtt.given, ()
+                assert await remarks.run(self, given) is None
 
     async def ended(self, seconds):
         """The OSError it ends with within `seconds`."""
@@ -323,7 +334,9 @@ async def test_anything_else_is_answered_and_does_nothing(text):
         assert plug.words == [] and len(broker.published) == 1
         topic, told, retained = broker.published[0]
         assert topic == "/error" and not retained
-        assert told.endswith("is none of ON AFTERJOB OFF PERMON FORCEOFF, PERMON 1 to 999")
+        assert told.endswith(
+            "is none of ON AFTERJOB OFF PERMON FORCEOFF, PERMON 1 to 999, PRINT file"
+        )
 
 
 @pytest.mark.looptime

@@ -10,6 +10,7 @@ import pytest
 
 import discovery
 import outbox
+import steps
 import wire
 from e2e import OFF, ROOT
 from e2e import Plug as RealPlug
@@ -371,9 +372,15 @@ class Stub:
 
     version = "5.0.0"
     heat = ()
+    step = staticmethod(steps.take)
 
     def __init__(self, broker, **given):
-        given = {"ha_discovery": True, "ha_prefix": "", "hostname": "plug"} | given
+        given = {
+            "ha_discovery": True,
+            "ha_prefix": "",
+            "hostname": "plug",
+            "bridge": False,
+        } | given
         self.s = Settings(mqtt_port=broker.port, **given)
         self.words = []
         self.mqtt = Mqtt(self.s, dotted, self.value, self.words.append)

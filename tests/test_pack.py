@@ -55,6 +55,7 @@ def use(p):
     import closing
     del sys.modules["closing"], closing.left
     sys.modules.pop("closing", None)
+    p.step("closing").run(p), p.step("reading").run(p), steps.take("closing").run(p)
     return closing.run(p), _step("closing", "closing")
 """
 
@@ -65,15 +66,16 @@ def test_what_moved_in_with_others_is_found_and_let_go_there():
     assert "del sys.modules['opening'], closing.left" in merged["plug"]
     assert "pop('opening', None)" in merged["plug"]
     assert "closing.closing(p), _step('opening', 'closing')" in merged["plug"]
+    assert "p.step('opening').closing(p), p.step('reading').run(p)" in merged["plug"]
+    assert "steps.take('opening').closing(p)" in merged["plug"]
     assert {"closing", "run"} <= vars(run(merged["opening"])).keys()
 
 
-def test_what_lets_go_of_itself_is_not_let_go_again():
-    """closing.py clears what the portal had, opening among it, and lives in one module with it."""
+def test_the_plug_opens_and_closes_the_portal_by_modules_that_are_one():
     texts = build.texts()
-    assert "closing" in merge.WHOLES["opening"] and "opening portal" in texts["opening"]
-    after = texts["plug"].split("closing.closing(self)")[1].split("def ")[0]
-    assert "sys.modules.pop('opening', None)" in after and "del sys.modules" not in after
+    assert "closing" in merge.WHOLES["opening"]
+    assert "self.step('opening').closing(self)" in texts["plug"]
+    assert "self.step('opening').run(self, self.way)" in texts["plug"]
 
 
 def test_a_part_that_would_hide_what_is_built_in_from_another_is_refused():

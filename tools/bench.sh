@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the plug costs and how long it keeps anybody waiting, as one table; each row with its command.
-#   tools/bench.sh [heap] [size] [stall] [button] [load] [off] [--quick] [--write]
+#   tools/bench.sh [heap] [features] [size] [stall] [button] [load] [off] [--quick] [--write]
 #   tools/bench.sh --help         says the rest
 # On a fresh machine it makes its environment first.
 set -e

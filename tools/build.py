@@ -37,9 +37,8 @@ ENTRY = ("boot.py", "main.py")
 # Beside them, compiled: neither are these ever updated over the air. Of what each is made
 ROOTED = {"trial": ["trial"], "recovery": ["radio", "taking", "ota", "unpack", "recovery"]}
 
-# Imported while the portal's shelf is not there, so files of their own; other steps stand on it
-LOOSE = "apply configfile discovery figures heat info keeping loading names opening outbox"
-LOOSE += " portal saving schema slots spare texts"
+# Imported where the shelf is not up, so files of their own; the others stand on it
+LOOSE = "cameras discovery heat info names opening outbox portal slots steps wake"
 
 
 # Heap that 1 KB of .mpy costs once imported from the file system: measured with 32-bit MicroPython

@@ -39,7 +39,7 @@ ROOT_PATTERN = "octoplugout/+"
 
 # What is looked at below a plug's root; firmware/mqtt.py publishes it.
 TOPICS = (
-    "/status /plugstate /relay /mode /reason /countdown /state/printstate"
+    "/status /plugstate /relay /mode /reason /countdown /print /state/printstate"
     " /state/extrudertemp /state/bedtemp /job/jobstate /job/jobprogress /info /switch /error"
 ).split()
 

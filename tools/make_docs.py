@@ -107,21 +107,72 @@ NOTES = """
 def topics_table():
     """The README's MQTT topics: what mqtt.py publishes and takes, in words from the settings."""
     mqtt = _source("mqtt")
-    words = mqtt["_COMMANDS"].decode().split()
+    words = _source("remarks")["_COMMANDS"].split()
     rows = [("/switch", "in", ""), ("/update", "in", ""), ("/error", "out", "at once")]
     for row in mqtt["_TOPICS"].split():
         rows.append((row[1 : row.index("=")], "out", WHEN[row[0]]))
     rows.append(("/log", "out", "retained; when it grows, and on connecting while off"))
+    bridge = {"octoPrint/commands": ("in", ""), "octoprint": ("out", "at once")}
+    rows += [(topic, *words) for topic, words in bridge.items()]
+    named = {"octoPrint/commands": "topic_commands", "octoprint": "topic_answers"}
     sheet = _firmware("sheet")
     labels = {
         row[0]: row[6:] for page in range(len(list(sheet.groups()))) for row in sheet.form(page)
     }
     lines = ["| topic | | sent | what |", "|---|---|---|---|"]
     for topic, way, when in rows:
-        label, text = labels["topic_" + topic[topic.rfind("/") + 1 :]]
+        label, text = labels[named.get(topic) or "topic_" + topic[topic.rfind("/") + 1 :]]
+        label = f"[Bridge](docs/bridge.md), {label.lower()}" if topic in named else label
         text = ", ".join(f"`{word}`" for word in words) if topic == "/switch" else text
         what = f"{label}: {text[0].lower() + text[1:] if text[:2].istitle() else text}"
         lines.append(f"| `{topic}` | {way} | {when} | {_cell(what.rstrip(': '))} |")
+    return "\n".join(lines) + "\n"
+
+
+# What the kinds in pages/bridge.txt are, in words; two limits may follow.
+KINDS = {
+    "path": "a path, {} to {} bytes",
+    "text": "a text, {} to {} bytes",
+    "number": "a number, {} to {}",
+    "whole": "a whole number, {} to {}",
+    "not": "true or false",
+    "local": "`local`",
+    "moves": "`x`, `y`, `z`, each {} to {}",
+    "axes": '`"x,y"` or a list',
+}
+DONE = {
+    ">doing": "`GET /api/printer`, `GET /api/job`",
+    ">places": "a copy to `POST /api/files/local`",
+    ">cameras": "`GET /api/settings`",
+}
+
+
+def commands_table():
+    """docs/bridge.md: every line of pages/bridge.txt."""
+    lines = ["| type · action | parameters | what OctoPrint is asked |", "|---|---|---|"]
+    for line in (ROOT / "firmware/pages/bridge.txt").read_text(encoding="utf-8").splitlines():
+        words, wanted, what, _ = line.split("|")
+        asked = f"refused: {what[1:].split(': ')[1]}" if what[0] == "!" else DONE.get(what)
+        if not asked:
+            asked = "`POST /api/{}` `{}`".format(*what.split(" ", 1))
+        if words.endswith(" snapshot"):
+            asked += ", and a copy"
+        cells = []
+        for part in wanted.split():
+            part, *default = part.split("=")
+            name, kind = part.split(":")
+            kind, *limits = kind.split(",")
+            text = f"`{name}`: {KINDS[kind].format(*limits)}"
+            if not default:
+                text = "needed: " + text
+            elif default[0] not in ("", "null"):
+                value = (
+                    {"false": "true", "true": "false"}[default[0]] if kind == "not" else default[0]
+                )
+                text += f"; else {value}"
+            cells.append(text)
+        kind, action = words.split(" ")
+        lines.append(f"| `{kind}` · `{action}` | {'<br>'.join(cells) or '–'} | {asked} |")
     return "\n".join(lines) + "\n"
 
 
@@ -206,8 +257,12 @@ def _source(name):
     """{name: value} of the constants of a firmware module that needs a plug to be imported."""
     found = {}
     for node in ast.parse((ROOT / f"firmware/{name}.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            found[node.targets[0].id] = node.value.value
+        if isinstance(node, ast.Assign):
+            value = node.value
+            if isinstance(value, ast.Call) and ast.unparse(value.func) == "const":
+                value = value.args[0]
+            if isinstance(value, ast.Constant):
+                found[node.targets[0].id] = value.value
     return found
 
 
@@ -258,6 +313,10 @@ def _imported(tree):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add(node.module)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = ast.unparse(node.func).split(".")[-1]
+            if called in ("step", "_step", "take"):
+                names.add(node.args[0].value)
     return names
 
 
@@ -328,6 +387,7 @@ DOCUMENTS = [
     ("README.md", "topics", topics_table),
     ("README.md", "measured", measured_table),
     ("docs/house.md", "modules", house_table),
+    ("docs/bridge.md", "commands", commands_table),
 ]
 
 

@@ -138,8 +138,10 @@ def _redirect(tree, whole_of, runs, here):
                 kept = [line for line in lines if not _is_here(line, whole_of, here)]
                 setattr(node, field, kept or [ast.Pass()])
         if isinstance(node, ast.Attribute) and node.attr == "run":
-            if getattr(node.value, "id", None) in runs:
-                node.attr = node.value.id
+            said = _module_said(node.value)
+            name = said.value if said else getattr(node.value, "id", None)
+            if name in runs:
+                node.attr = name
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PARTS":
             words = [whole_of.get(word, word) for word in node.value.value.split()]
             node.value = ast.Constant(" ".join(dict.fromkeys(words)))
@@ -164,11 +166,13 @@ def _is_here(line, whole_of, here):
 
 
 def _module_said(node):
-    # The text that names a module in sys.modules["…"], sys.modules.pop("…") and _step("…", …).
+    # The text that names a module in sys.modules["…"] and sys.modules.pop("…"), in step("…"),
+    # _step("…", …), and steps.take("…").
     first = None
     if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "sys.modules":
         first = node.slice
     elif isinstance(node, ast.Call) and node.args:
-        if ast.unparse(node.func) in ("sys.modules.pop", "_step", "step"):
+        called = ast.unparse(node.func)
+        if called in ("sys.modules.pop", "_step", "steps.take") or called.split(".")[-1] == "step":
             first = node.args[0]
     return first if isinstance(first, ast.Constant) and isinstance(first.value, str) else None

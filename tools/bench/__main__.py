@@ -1,6 +1,7 @@
 """Measures the firmware and prints a table, each row with the command that gives it.
 
 heap    smallest heap that works and what is free when, on 32-bit MicroPython, three deliveries
+features   what is free on the 1 MB plug with each feature switched on and used
 size    each module as .mpy, and which stay in the heap
 stall   longest gap of a 10 ms ticker beside the firmware; executed lines between two awaits
 button  from a release to the decision, in the same situations
@@ -19,9 +20,9 @@ import build
 import fetch
 from env import EnvError
 
-from . import delivery, heap, house, modules, netns, report, size, stall
+from . import delivery, features, heap, house, modules, netns, report, size, stall
 
-PARTS = "heap size stall button load off".split()
+PARTS = "heap features size stall button load off".split()
 
 
 def main():
@@ -62,6 +63,8 @@ def measured(given, built):
     elif "heap" in parts:
         each = [given.delivery] if given.delivery else list(delivery.DELIVERIES)
         done("heap", asyncio.run(heap.all_of([delivery.DELIVERIES[name] for name in each])))
+    if "features" in parts:
+        done("features", asyncio.run(features.rows()))
     if "size" in parts:
         done("size", asyncio.run(size.rows(built)))
     if "stall" in parts or "button" in parts:

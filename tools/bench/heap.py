@@ -58,14 +58,15 @@ class Failed(Exception):
 class Work:
     """One plug with its servers, and what it has to do."""
 
-    def __init__(self, of, heap, shims="bare", said=None, names=True):
+    def __init__(self, of, heap, shims="bare", said=None, names=True, given=()):
         self.of, self.heap, self.shims, self.said, self.names = of, heap, shims, said, names
+        self.given = dict(given)  # settings
 
     async def __aenter__(self):
         self.http, self.broker = await Http().start(), await Broker().start()
         hosts = {} if self.names else {"octoprint_host": "127.0.0.1", "mqtt_host": "127.0.0.1"}
         ports = {"octoprint_port": self.http.port, "mqtt_port": self.broker.port}
-        config = CONFIG | {"probe_port": self.http.port} | hosts | ports
+        config = CONFIG | {"probe_port": self.http.port} | hosts | ports | self.given
         self.plug = await Plug(self.of, self.heap, config, self.shims, said=self.said).__aenter__()
         return self
 
