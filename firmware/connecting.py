@@ -6,11 +6,6 @@ Loaded for that and let go.
 import os
 from time import ticks_ms
 
-# Of the bridge
-_STEPS = """\
-remarks bridge finding weighing wrong doing reply pairing telling cameras picking places parcel \
-copying"""
-
 
 def connect(plug):
     """Give the plug a poller, if it has none, and a connection to the broker that settings name.
@@ -43,9 +38,5 @@ def connect(plug):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)
         plug.mqtt.address = plug.broker
         if "bridge" in plug.s.topics:
-            # What is imported becomes a name for good: here, where it is in nobody's way.
-            for (
-                name
-            ) in "remarks bridge finding weighing wrong doing reply pairing telling".split():
-                hasattr(plug, name)
+            plug.step("reply").early(plug)
         plug.at_home = plug.s.ha_discovery or "bridge" in plug.s.topics or "ha" in os.listdir()

@@ -45,7 +45,7 @@ def filled(table, group, values):
                 group -= 1
             elif "|" in line and group == -1:
                 key, kind, choices, _, value, unit, label, words = line.strip().split("|")
-                kind = kind.split("*")[0]
+                kind = kind.split("*")[0].rstrip("+")
                 if kind == "list":
                     value = value.split("/")
                 value = values.get(key, value)

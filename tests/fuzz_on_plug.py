@@ -89,10 +89,14 @@ def http(plug):
 
 
 def broker(plug):
+    mqtt = plug.mqtt
     try:
-        at_once(plug.mqtt.run())
+        at_once(mqtt.run())
     except OSError:
         pass
+    if mqtt.given:
+        at_once(plug.step("remarks").run(plug, mqtt.given))
+        mqtt.given = ()
 
 
 def dns(plug):
@@ -109,10 +113,13 @@ def dns(plug):
 
 def config(plug):
     import settings
+    import steps
 
     with open("fuzz.json", "wb") as file:
         file.write(memoryview(data)[:size])
+    steps.up()
     settings.load("fuzz.json", "abcdef")
+    steps.down()
     del sys.modules["settings"]
 
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-import connecting
+import reply
 import shelf
 import steps
 from e2e import CONNECTED, Plug
@@ -1273,4 +1273,4 @@ def serial(octoprint):
 
 
 def test_the_names_that_are_made_early_are_those_of_the_steps():
-    assert set(connecting._STEPS.split()) == (STEPS | {"remarks"}) - {"outbox"}
+    assert set(reply._STEPS.split()) == (STEPS | {"remarks"}) - {"outbox"}

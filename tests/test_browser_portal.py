@@ -183,6 +183,7 @@ async def test_the_printed_address_sets_a_new_plug_up(visitor, micropython, tmp_
         page = await visitor.page()
         await page.goto(home)
         await page.wait_for_selector("#portalstate dd:has-text('open')")
+        await page.wait_for_selector("#portal[href]")  # the network comes first, then it serves
         assert await page.get_attribute("#portal", "href") == portal
         assert "workshop, password filament" in await page.inner_text("#enter")
         await page.goto(portal)

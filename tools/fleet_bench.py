@@ -124,9 +124,20 @@ class Simulated:
             await asyncio.sleep(wait)
             wait = min(2 * wait, 60)
 
+    async def look(self):
+        """As online.poll() does, at what is no plain command."""
+        import remarks
+
+        while True:
+            await asyncio.sleep(1)
+            if self.mqtt.given:
+                given = self.mqtt.given
+                self.mqtt.given = ()
+                await remarks.run(self, given)
+
     async def work(self, delay):
         await asyncio.sleep(delay)
-        serving = asyncio.create_task(self.run())
+        serving = asyncio.gather(self.run(), self.look())
         try:
             await asyncio.sleep(POLL_S * self.chance.random())
             while True:
