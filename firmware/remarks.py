@@ -14,6 +14,7 @@ async def run(plug, given):
     done next, and what that is given."""
     mqtt = plug.mqtt
     topic, text, retained, cut, came = given
+    said = repr(text[:24])[1:]  # in quotes, and what no display shows in figures
     if topic == mqtt.jobs and not retained:
         if ticks_diff(ticks_ms(), came) > _LATEST_MS:
             text = b""  # who sent it does not expect it to be done any more
@@ -21,9 +22,9 @@ async def run(plug, given):
     if retained:
         if topic != mqtt.jobs:
             mqtt.clear = True
-        mqtt.error = "ignored, since retained: %r" % text[:24]
+        mqtt.error = "ignored, since retained: " + said
     elif text.strip()[:6].upper() == b"PRINT " and not cut:
         mqtt.clear = True
         return "wake", text.strip()[6:]
     else:
-        mqtt.error = "%r is none of %s, PERMON 1 to 999, PRINT file" % (text[:24], _COMMANDS)
+        mqtt.error = "%s is none of %s, PERMON 1 to 999, PRINT file" % (said, _COMMANDS)

@@ -333,7 +333,7 @@ def test_what_a_plug_complains_of_is_its_answer(mosquitto):
         results = view.send("NONSENSE", view.plugs(), 60)
         assert not any(one.good for one in results)
         for one in results:
-            assert one.said.startswith("refused: b'NONSENSE' is none of ON AFTERJOB OFF")
+            assert one.said.startswith("refused: 'NONSENSE' is none of ON AFTERJOB OFF")
 
 
 @pytest.mark.real
