@@ -40,8 +40,10 @@ def _same_modules():
 _REAL = {"micropython", "mosquittos", "octoprints", "page"}
 
 
-def pytest_collection_finish():
-    """The firmware collects garbage often: it need not look at pytest's own things each time."""
+@pytest.fixture(autouse=True, scope="module")
+def _frozen():
+    """The firmware collects garbage often: it need not look at pytest's own things each time, nor
+    at what the tests before have left."""
     gc.collect()
     gc.freeze()
 
