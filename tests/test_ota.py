@@ -5,11 +5,13 @@ import hashlib
 import hmac
 import io
 import json
+import re
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 import flash as flash_tool
+import fleet
 import plug_ota
 import portal_tools
 import trial
@@ -17,7 +19,10 @@ import updates
 import visitor
 from bundle import pack
 from portal_tools import opened, talk
+from servers import wait_until
+from simulator import lan
 from simulator.hardware import chip
+from test_fleet import pretend
 from test_portal_on_plug import Here
 from updates import VERSION
 from whole import House, virtual
@@ -554,6 +559,40 @@ async def test_two_plugs_at_once_one_of_which_does_not_know_the_key(
         assert kept(bad.folder) == before
         assert moves(bad) == [True]
         assert not [line for line in bad.runner.serial if "Error" in line]
+
+
+@pytest.mark.slow
+async def test_a_plug_is_woken_by_the_broker_and_updated_and_the_one_beside_it_left_alone(
+    micropython, mosquitto, flash, newer, tmp_path, capsys, monkeypatch
+):
+    """Real but for the way to the plug: its address leads here, to its port on this computer."""
+    given = {"mqtt_host": mosquitto.address, "mqtt_port": mosquitto.port}
+    root = "octoplugout/ab128a"
+    async with plugs(flash, tmp_path, given) as (house,):
+        there = fleet.address
+
+        def address(plug):
+            return {lan.PLUG: house.host}[there(plug)]
+
+        monkeypatch.setattr(fleet, "address", address)
+        with mosquitto.client() as watcher:
+            await asyncio.to_thread(watcher.wait, root + "/info")
+            pretend(watcher, "octoplugout/aa0001", state="going_down", ip="10.0.0.3")
+            words = ["update", str(newer[0]), "--all", "--ota-key", KEY]
+            words += ["--broker", f"{mosquitto.address}:{mosquitto.port}"]
+            assert await asyncio.to_thread(fleet.main, words) == 1
+            said = capsys.readouterr().out
+            assert re.search(rf"(?m)^{root} +5\.0\.0 +{VERSION} +in place, restarted", said)
+            assert re.search(r"(?m)^octoplugout/aa0001 +5\.0\.0 +5\.0\.0 +not now, it is", said)
+            woken = [topic for topic, *_ in watcher.messages if topic.endswith("/update")]
+            assert woken == [root + "/update"]
+            await asyncio.to_thread(
+                wait_until,
+                lambda: VERSION in watcher.latest[root + "/info"],
+                "it tells its new version",
+            )
+        assert (house.folder / "slot").read_text()[0] == "b"
+        assert moves(house) == [True]
 
 
 @pytest.mark.slow
