@@ -16,11 +16,17 @@ _LAST = "Relay_off Switched_ON Waiting_for_print_activity"
 
 def lines():
     """What was noted, oldest first, as bytes."""
+    found = []
     try:
         with open(_FILE, "rb") as file:
-            return file.read(1024).split(b"\n")[:-1]
+            while len(found) < _MOST:
+                line = file.readline(_LONGEST + 1)  # all at once would take 1 KB in one piece
+                if line[-1:] != b"\n":
+                    break
+                found.append(line[:-1])
     except OSError:
-        return []
+        pass
+    return found
 
 
 def entered(plug, before, why):

@@ -1,6 +1,7 @@
 """Home Assistant finds the plug, and /log has the last switch-offs: long texts, sent in pieces."""
 
 import asyncio
+import io
 import json
 import re
 import sys
@@ -348,6 +349,33 @@ async def test_a_longest_line_is_cut_below_96_bytes(tmp_path):
 
         diary.entered(house.plug, "ready_for_shutting_down_extruder_HOT", "x" * 60)
         assert len(diary.lines()[-1]) == 95
+
+
+def test_the_diary_asks_for_no_more_than_a_line_in_one_piece(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    import diary
+
+    asked = []
+
+    class File(io.BytesIO):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+        def readline(self, size=-1):
+            asked.append(size)
+            return super().readline(size)
+
+    found = [b"%d %s" % (n, b"x" * 90) for n in range(10)]
+    for text, wanted in (
+        (b"".join(line + b"\n" for line in found), found),
+        (b"one\ntwo\nthr", [b"one", b"two"]),  # the power was cut
+        (b"one\n" + b"x" * 3000 + b"\n", [b"one"]),
+        (b"", []),
+    ):
+        monkeypatch.setattr(diary, "open", lambda *_, text=text: File(text), raising=False)
+        assert diary.lines() == wanted
+    assert 0 < min(asked) <= max(asked) <= 96
 
 
 @virtual
