@@ -47,6 +47,9 @@ async def _tick():
 
 async def _save():
     # As the portal does it: the file is written, and the plug told.
+    import steps
+
+    steps.up()
     import keeping
 
     plug = sys.modules["plug"].current
@@ -57,6 +60,7 @@ async def _save():
         await sleep_ms(0)
     print("saved", wrong)
     del sys.modules["keeping"]
+    steps.down()
     plug.changes = tuple(changes)
 
 
