@@ -43,7 +43,7 @@ async def _step(module, name, plug, *given):
         while module:
             module, *given = await getattr(plug.step(module), name)(plug, *given) or ("",)
             if module and plug.critical():
-                plug.mqtt.given = plug.mqtt.jobs, (), 0, 0, 0  # an answer has to wait
+                plug.mqtt.given = plug.mqtt.jobs, b"", 0, 0, 0  # an answer has to wait
                 break
     except MemoryError:
         plug.machine.pending = ""

@@ -265,6 +265,7 @@ def _call(node, cause, call):
     before = m.alias
     relay = m.relay
     by_hand = "BY_HAND" in m.facts
+    last_hour = m.hours == 1
     changed = call()
     after = m.alias
     if m.relay != (after != "Relay_off"):
@@ -278,7 +279,8 @@ def _call(node, cause, call):
     ):
         raise Broken("said to have changed, but did not: %s" % before)
     if before != after:
-        if (before, cause, after) not in _ALLOWED:
+        over = last_hour and (before, cause, after) == ("Switched_ON", "evidence", "Waiting")
+        if not over and (before, cause, after) not in _ALLOWED:
             raise Broken("6: %s, %s > %s is no row of the contract" % (before, cause, after))
         if relay and not m.relay:
             if before != "Countdown" and cause != "FORCEOFF":
@@ -322,7 +324,8 @@ def moves(node, alphabet, person, acts):
         if event == "RESTART":
             _restart(press)
         else:
-            _call(press, event, lambda: press.machine.post(event, press.now))  # noqa: B023
+            word = event.split(" ")[0]  # of "PERMON 2"
+            _call(press, word, lambda: press.machine.post(event, press.now))  # noqa: B023
         yield press
 
 

@@ -162,7 +162,7 @@ def abstract(m):
         t[10] < 15000 and (t[10], m._insists),
         "ASKED" in facts and min(t[11], s.shutdown_max_s * 1000),
         m.pending,
-        m.hours and (m.hours, min(t[7], 3600000)),
+        m.hours and (m.hours, min(t[7], statemachine._HOUR_MS)),
     )
 
 

@@ -437,6 +437,8 @@ async def test_what_cannot_be_done_is_told_and_changes_nothing(sim):
 
 
 async def test_the_state_the_row_and_the_countdown_are_the_plugs(sim):
+    await sim.world.anew(SPEED, {"shutdown_max_s": 600})
+    sim.pi.on_shutdown = "nothing"  # or the Countdown would be over before it is read
     page = await sim.page()
     await sim.connected()
     live = page.locator("#live")

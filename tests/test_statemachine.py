@@ -4,6 +4,7 @@ Everything is driven by what a plug hears, reads and is told; see machine_tools.
 """
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -869,6 +870,25 @@ def test_no_act_of_a_person_and_no_restart_breaks_an_invariant(settings):
 def test_no_two_acts_of_a_person_break_an_invariant():
     few = FEW if DEEP else (COLD, PRINTING, BUSY, SILENT)
     search(alphabet=few, person=PERSON if DEEP else ("SHORT", "LONG", "RESTART"), acts=2)
+
+
+@pytest.mark.slow
+def test_permon_for_hours_breaks_no_invariant(monkeypatch):
+    # an hour as short as the other times of a search
+    monkeypatch.setattr(sys.modules["statemachine"], "_HOUR_MS", 12000)
+    few = (COLD, HOT_IDLE, COLD_PRINT, BUSY, SILENT)
+    passed = set()
+
+    class Watched(Machine):
+        def tick(self, now):
+            before = self.alias, self.hours
+            fired = super().tick(now)
+            if before[1]:
+                passed.add((*before, self.alias, self.hours))
+            return fired
+
+    search(Watched, few, ("PERMON 2", "OFF", "LONG", "RESTART"), acts=2)
+    assert {("Switched_ON", 2, "Switched_ON", 1), ("Switched_ON", 1, "Waiting", 1)} <= passed
 
 
 def test_every_kind_of_event_is_posted_by_somebody():
