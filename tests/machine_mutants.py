@@ -8,6 +8,7 @@ searched      runs the cheap searches, tested the tests of behaviour; each retur
 
 import inspect
 import itertools
+import time
 
 import machine_search
 import machine_tools
@@ -94,6 +95,9 @@ def _cases(module):
             yield name, test, arguments
 
 
+_took = {}  # seconds of each case when it passed, by number
+
+
 def tested(kind):
     """The first test of behaviour that fails with the mutant in place, or None."""
     import test_conditions
@@ -101,18 +105,21 @@ def tested(kind):
 
     original = machine_tools.Machine
     modules = (machine_tools, test_conditions, test_statemachine)
-    cases = [case for module in modules[1:] for case in _cases(module)]
-    cases.sort(key=lambda case: case[0] != "test_row")  # it finds most of them out
+    cases = list(enumerate(case for module in modules[1:] for case in _cases(module)))
+    # test_row finds most of them out, and of the others the quick ones come first.
+    cases.sort(key=lambda case: (case[1][0] != "test_row", _took.get(case[0], 0)))
     try:
         for module in modules:
             module.Machine = kind
-        for name, test, arguments in cases:
+        for number, (name, test, arguments) in cases:
+            begun = time.perf_counter()
             try:
                 test(**arguments)
             except BaseException as failure:  # pytest's own failures are no Exceptions
                 if isinstance(failure, KeyboardInterrupt):
                     raise
                 return name
+            _took[number] = time.perf_counter() - begun
     finally:
         for module in modules:
             module.Machine = original
