@@ -123,13 +123,14 @@ def sweep(depth):
 
 
 def occupy():
-    # A number is laid into every free place, and held by nobody. Those that the collector leaves
-    # are where nothing else must be.
-    number = 0.5
+    # A tuple of one is laid into every free place, and held by nobody. Those that the collector
+    # leaves are where nothing else must be. (A float would do on a PC; the ESP8266's takes no
+    # place, and this would never end.)
+    number = 0
     try:
         gc.disable()
         while True:
-            number = -number
+            (number,)  # noqa: B018
     except MemoryError:
         pass
     finally:

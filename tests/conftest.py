@@ -72,6 +72,16 @@ def micropython():
 
 
 @pytest.fixture(scope="session")
+def chip():
+    """Path of MicroPython with the ESP8266's configuration and names (`-X heapsize=38k`)."""
+    import chip as made
+
+    if not made.CHIP.exists():
+        lacking("MicroPython as the ESP8266 has it", "run .venv/bin/python tools/fetch.py chip")
+    return made.CHIP
+
+
+@pytest.fixture(scope="session")
 def flash(tmp_path_factory):
     """A folder as the plug's file system is after flashing: boot.py, main.py and slot a."""
     import build

@@ -17,7 +17,7 @@ from env import ROOT
 
 
 @pytest.fixture(scope="module")
-def deliveries(micropython):
+def deliveries(micropython, chip):
     delivery.prepare()
     for each in delivery.DELIVERIES.values():
         each.shims = modules.shims(each.name)

@@ -5,6 +5,7 @@
     lib                    umqtt.simple and urequests   -> .cache/lib
     micropython            32-bit MicroPython           -> .cache/micropython/run SCRIPT …
     asyncio                its asyncio as source        -> .cache/asyncio
+    chip                   it as the ESP8266 has it     -> .cache/chip/micropython SCRIPT …
     octoprint [VERSION]    a real OctoPrint             -> .cache/octoprint-VERSION/bin/octoprint
     octoprints             all versions listed there
     all                    everything that the tests use
@@ -365,6 +366,13 @@ def _run(command, cwd=None):
     return done.stdout
 
 
+def chip():
+    """MicroPython with the ESP8266's configuration, see chip.py."""
+    import chip as made
+
+    return made.chip()
+
+
 # --- OctoPrint ---------------------------------------------------------------------------------
 
 
@@ -398,12 +406,12 @@ def octoprint(version=""):
 
 def parts(words):
     """Calls to make, in order, for the words of the command line; FetchError names a wrong one."""
-    simple = {"lib": lib, "micropython": micropython, "asyncio": asyncio}
+    simple = {"lib": lib, "micropython": micropython, "asyncio": asyncio, "chip": chip}
     calls, words = [], list(words)
     while words:
         word = words.pop(0)
         if word == "all":
-            words = ["lib", "micropython", "asyncio", "octoprints", *words]
+            words = ["lib", "micropython", "asyncio", "chip", "octoprints", *words]
         elif word == "octoprints":
             calls += [lambda v=v: octoprint(v) for v in config()["octoprint"]]
         elif word == "octoprint":
@@ -413,7 +421,7 @@ def parts(words):
             calls.append(simple[word])
         else:
             raise FetchError(
-                f"{word!r} is none of lib, micropython, asyncio, octoprint, octoprints, all"
+                f"{word!r} is none of lib, micropython, asyncio, chip, octoprint, octoprints, all"
             )
     return calls
 
@@ -441,4 +449,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    import fetch  # which chip.py knows, and its FetchError
+
+    sys.exit(fetch.main(sys.argv[1:]))

@@ -13,6 +13,7 @@ cd "$root"
 missing=0
 .venv/bin/python tools/fetch.py lib > /dev/null || missing=1
 .venv/bin/python tools/fetch.py --quiet micropython asyncio > /dev/null || missing=1
+.venv/bin/python tools/fetch.py --quiet chip > /dev/null || missing=1
 .venv/bin/python tools/fetch.py --quiet octoprints > /dev/null || missing=1
 for program in mosquitto chromium; do
   if ! command -v $program > /dev/null && ! command -v /usr/sbin/$program > /dev/null; then

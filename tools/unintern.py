@@ -15,6 +15,24 @@ _FORMATS = 0x3A4  # two bits for each 16 opcodes
 _PLAIN, _NAME, _NUMBER, _JUMP = range(4)
 
 
+def names_of(data):
+    """The names in the .mpy `data`, bytes, that MicroPython does not have by number."""
+    count, at = _number(data, 4)
+    _, at = _number(data, at)
+    return [text.decode() for _, text in _names(data, at, count)[0] if text]
+
+
+def _names(data, at, count):
+    # [(how it is written, the text or None where that is a number)], and where they end
+    names = []
+    for _ in range(count):
+        size, start = _number(data, at)
+        end = start if size & 1 else start + (size >> 1) + 1
+        names.append((data[at:end], None if size & 1 else data[start : end - 1]))
+        at = end
+    return names, at
+
+
 def unintern(data):
     """The .mpy `data`, bytes, with texts in place of names. ValueError: it is no such."""
     if data[:2] != b"M\x06":
@@ -22,12 +40,7 @@ def unintern(data):
     head, at = data[:4], 4
     n_names, at = _number(data, at)
     n_objects, at = _number(data, at)
-    names = []
-    for _ in range(n_names):
-        size, start = _number(data, at)
-        end = start if size & 1 else start + (size >> 1) + 1
-        names.append((data[at:end], None if size & 1 else data[start : end - 1]))
-        at = end
+    names, at = _names(data, at, n_names)
     objects = at
     for _ in range(n_objects):
         at = _after_object(data, at)

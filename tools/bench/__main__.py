@@ -1,6 +1,6 @@
 """Measures the firmware and prints a table, each row with the command that gives it.
 
-heap    smallest heap that works and what is free when, on 32-bit MicroPython, three deliveries
+heap    smallest heap that works and what is free when, on 32-bit MicroPython, each delivery
 features   what is free on the 1 MB plug with each feature switched on and used
 size    each module as .mpy, and which stay in the heap
 stall   longest gap of a 10 ms ticker beside the firmware; executed lines between two awaits
@@ -18,7 +18,7 @@ from rich.table import Table
 
 import build
 import fetch
-from env import EnvError
+from env import EnvError, say
 
 from . import delivery, features, heap, house, modules, netns, report, size, stall
 
@@ -38,8 +38,19 @@ def main():
     if unknown:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
     netns.enter(["-m", "bench", *sys.argv[1:]])
+    if given.delivery in (None, "chip"):
+        try:
+            fetch.chip()
+        except fetch.FetchError as why:
+            if given.delivery:
+                sys.exit(f"Not measured: {why}")
+            say(f"The delivery chip is left out: {why}")
     try:
         built = delivery.prepare()
+        for name in [
+            name for name, each in delivery.DELIVERIES.items() if not each.program.exists()
+        ]:
+            del delivery.DELIVERIES[name]
         for each in delivery.DELIVERIES.values():
             each.shims = modules.shims(each.name)
         tables = measured(given, built)

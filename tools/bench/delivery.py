@@ -1,11 +1,13 @@
 """The three ways the firmware comes onto a plug, each modelled by 32-bit MicroPython on this PC.
 
 The model is Debian's i386 build: its objects are as large as the ESP8266's, its heap as small as
--X heapsize says.
+-X heapsize says. What one delivery is measured in beside it is nearer to the chip:
 
     1mb   stock 1 MB image: ours as .mpy in a folder; 36k, not the 38k of the plug, because some
           names stand in this build's ROM and not in the plug's image
     2mb   stock 2 MB image: ours as .mpy in a folder; 38k
+    chip  stock 1 MB image again, in MicroPython built with the ESP8266's configuration and names
+          (tools/chip.py), so in all of the plug's 38k
     rom   ours in ROMFS or frozen, run in place; 38k; the ROMFS image sits in the heap here and in
           flash there, so its size is added to the heap
 """
@@ -18,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import build
+import chip
 import fetch
 
 K = 1024
@@ -36,10 +39,11 @@ MOUNT = (
 
 
 class Delivery:
-    """`heap`: bytes of the model; `path`: sys.path beside the slot; `rom`: bytes run in place."""
+    """`heap`: bytes of the model; `path`: sys.path beside the slot; `rom`: bytes run in place;
+    `program`: the MicroPython that is the model."""
 
-    def __init__(self, name, title, heap):
-        self.name, self.title, self.heap = name, title, heap
+    def __init__(self, name, title, heap, program=fetch.MICROPYTHON):
+        self.name, self.title, self.heap, self.program = name, title, heap, program
         self.folder = BUILT / name
         self.rom = 0
 
@@ -56,6 +60,7 @@ DELIVERIES = {
     each.name: each
     for each in (
         Delivery("1mb", "1 MB plug: all as .mpy", 36 * K),
+        Delivery("chip", "1 MB plug, as the ESP8266 is configured", 38 * K, chip.CHIP),
         Delivery("2mb", "2 MB board: the same in 38k", 38 * K),
         Delivery("rom", "ours frozen or in ROMFS", 38 * K),
     )
@@ -75,7 +80,11 @@ def prepare():
         compile_beside(shim, BUILT / "shims" / (kind or "bare") / f"{name}.mpy")
     build.build(LOOSE.folder, loose=True)
     stock = DELIVERIES["1mb"].folder
-    for name, slot, of in ("2mb", "a", stock), ("rom", "inside", LOOSE.folder):
+    for name, slot, of in (
+        ("chip", "a", stock),
+        ("2mb", "a", stock),
+        ("rom", "inside", LOOSE.folder),
+    ):
         delivery = DELIVERIES[name]
         shutil.copytree(of / "a", delivery.folder / slot)
         for entry in stock.iterdir():
@@ -121,7 +130,7 @@ def flash(delivery, shims="bare"):
 def command(delivery, heap, then=START):
     """argv of MicroPython with `heap` bytes beside the image that is run in place."""
     size = f"heapsize={heap + delivery.rom}"
-    return [str(fetch.MICROPYTHON), "-X", size, "-c", delivery.code(then)]
+    return [str(delivery.program), "-X", size, "-c", delivery.code(then)]
 
 
 def environment(delivery, **more):
