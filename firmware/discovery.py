@@ -1,50 +1,48 @@
 """Tells Home Assistant of the plug, by MQTT discovery, in the words of pages/discovery.txt.
 
-What is not wanted any more is withdrawn: the file `ha` holds the topic on which it was told last.
-Loaded by outbox.py for that and let go.
+Loaded for that, after placing.py has said where, and let go.
 """
 
-import os
 import sys
+from asyncio import sleep_ms
+from time import ticks_add, ticks_diff, ticks_ms
 
 from mqtt import as_text, frame
 
-_FILE = "ha"
-_SEND_MS = const(10000)
+_ALL_MS = const(10000)
 _ROW = const(32)  # bytes
 
 
-async def place(plug):
-    """The topic, or "" for none; the plug then listens for Home Assistant's start.
+async def told(plug, topic):
+    """Publish it there, retained, in pieces within one deadline. OSError: the connection broke.
 
-    OSError: the connection is broken.
+    First they are counted. Should they be others by then, spaces stand for those that are missing.
     """
-    s = plug.s
-    mqtt = plug.mqtt
-    prefix = s.ha_prefix or "homeassistant"
-    topic = "%s/device/octoplugout-%s/config" % (prefix, s.id) if s.ha_discovery else ""
-    before = ""
+    plug.sends = True
     try:
-        with open(_FILE) as file:
-            before = file.read()
-    except OSError:
-        pass
-    if before != topic:
-        if before:
-            await mqtt.wire.send(frame(0x31, as_text(before)), _SEND_MS)
-        try:
-            if topic:
-                with open(_FILE, "w") as file:
-                    file.write(topic)
-            else:
-                os.remove(_FILE)
-        except OSError:
-            pass
-    if topic:
-        prefix += "/status"
-        mqtt.birth = prefix.encode()
-        await mqtt.wire.send(frame(0x82, b"\0\3" + as_text(prefix) + b"\0"), _SEND_MS)
-    return topic
+        send = plug.mqtt.wire.send
+        size = 0
+        for sends in (False, True):
+            end = ticks_add(ticks_ms(), _ALL_MS)
+            if sends:
+                await send(frame(0x31, as_text(topic), size), _ALL_MS)
+            source = parts(plug)
+            try:
+                for piece in source:
+                    if sends:
+                        piece = piece[:size]
+                        size -= len(piece)
+                        await send(piece, ticks_diff(end, ticks_ms()))
+                    else:
+                        size += len(piece)
+                    await sleep_ms(0)
+            finally:
+                source.close()  # and with it the file
+        await send(b" " * size, ticks_diff(end, ticks_ms()))
+    except MemoryError:  # a half of it may be out
+        raise OSError
+    finally:
+        plug.sends = False
 
 
 def parts(plug):

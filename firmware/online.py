@@ -42,16 +42,21 @@ async def _step(module, name, plug, *given):
     try:
         while module:
             module, *given = await getattr(plug.step(module), name)(plug, *given) or ("",)
-            if module and plug.critical():
+            if module and name == "run" and plug.critical():
                 plug.mqtt.given = plug.mqtt.jobs, b"", 0, 0, 0  # an answer has to wait
                 break
     except MemoryError:
-        plug.machine.pending = ""
+        mqtt = plug.mqtt
+        if name == "told":
+            mqtt.says = 0
+            plug.replies = ()
+        else:
+            plug.machine.pending = ""
         if module == "wake":
             plug.file = ""
             plug.octo.told = "no: there is no room for it"
-        elif name == "run" and plug.mqtt:
-            plug.mqtt.error = "no room for it"
+        elif (name == "run" or name == "told") and mqtt:
+            mqtt.error = "no room for it"
 
 
 async def poll(plug):
@@ -176,14 +181,7 @@ def value(plug, name):
             return plug.step(name).told(plug)
         if plug.asks or plug.machine.poll_ms and not plug.at_home:
             return None
-        mqtt = plug.mqtt
-        try:
-            return plug.step("telling" if mqtt.says == 2 else name).told(plug)
-        except MemoryError:
-            mqtt.says = False
-            plug.replies = ()
-            mqtt.error = "no room for it"
-            return None
+        return _step("telling" if plug.mqtt.says == 2 else name, "told", plug)
     found = getattr(plug.machine if hasattr(plug.machine, name) else plug.octo, name)
     if isinstance(found, float):
         return "%.1f" % found

@@ -1,76 +1,44 @@
-"""Sends retained texts that are too long to be held: the switch-off log, and discovery.py's.
+"""Sends the switch-off log, retained, which is too long to be held.
 
-Loaded for that while nothing is at stake, and let go. A text goes out in pieces, all within one
+Loaded for that while nothing is at stake, and let go. It goes out in pieces, all within one
 deadline; what the broker sends meanwhile waits on the connection.
 """
 
 import os
-from asyncio import sleep_ms
 from time import ticks_add, ticks_diff, ticks_ms
 
 from mqtt import as_text, frame
 
+_LOG = const("offs")
 _PIECE = const(128)
 _ALL_MS = const(10000)
 
 
 async def told(plug):
-    """Send them, and have OctoPrint wait. OSError: the connection is broken."""
+    """Send it, and have OctoPrint wait; ("placing",) if Home Assistant is to be told, or no more.
+
+    OSError: the connection is broken. Should the file change meanwhile, spaces stand for what is
+    missing.
+    """
     plug.sends = True
     try:
-        await _all(plug)
+        mqtt = plug.mqtt
+        mqtt.says = ("bridge" in plug.s.topics) * 2  # next it is telling.py's turn
+        send = mqtt.wire.send
+        end = ticks_add(ticks_ms(), _ALL_MS)
+        here = os.listdir()
+        size = os.stat(_LOG)[6] if _LOG in here else 0
+        await send(frame(0x31, as_text(mqtt.topic("/log")), size), _ALL_MS)
+        at = 0
+        while at < size:
+            with open(_LOG, "rb") as file:  # which is smaller than what sends
+                file.seek(at)
+                piece = file.read(min(_PIECE, size - at)) or b" " * min(_PIECE, size - at)
+            await send(piece, ticks_diff(end, ticks_ms()))
+            at += len(piece)
+    except MemoryError:  # a half of it may be out
+        raise OSError
     finally:
         plug.sends = False
-
-
-async def _all(plug):
-    mqtt = plug.mqtt
-    mqtt.says = ("bridge" in plug.s.topics) * 2  # next it is telling.py's turn
-    await put(mqtt, mqtt.topic("/log"), _read, "offs")
-    if plug.s.ha_discovery or "ha" in os.listdir():
-        try:
-            discovery = plug.step("discovery")
-            topic = await discovery.place(plug)
-        except MemoryError:
-            return  # there may be room at the next connection
-        if topic:
-            await put(mqtt, topic, discovery.parts, plug)
-
-
-def _read(name):
-    try:
-        file = open(name, "rb")
-    except OSError:
-        return
-    with file:
-        piece = file.read(_PIECE)
-        while piece:
-            yield piece
-            piece = file.read(_PIECE)
-
-
-async def put(mqtt, topic, pieces, *given):
-    """Publish, retained, the bytes that the generator `pieces` yields for what is `given` here.
-
-    First they are counted. Should they be others by then, spaces stand for those that are missing.
-    """
-    size = 0
-    for sends in (False, True):
-        end = ticks_add(ticks_ms(), _ALL_MS)
-        if sends:
-            await mqtt.wire.send(frame(0x31, as_text(topic), size), _ALL_MS)
-        source = pieces(*given)
-        try:
-            for piece in source:
-                if sends:
-                    piece = piece[:size]
-                    size -= len(piece)
-                    await mqtt.wire.send(piece, ticks_diff(end, ticks_ms()))
-                else:
-                    size += len(piece)
-                await sleep_ms(0)
-        except MemoryError:  # a half of it may be out
-            raise OSError
-        finally:
-            source.close()  # and with it the file
-    await mqtt.wire.send(b" " * size, ticks_diff(end, ticks_ms()))
+    if plug.s.ha_discovery or "ha" in here:
+        return ("placing",)

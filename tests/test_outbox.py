@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import discovery
-import outbox
-import steps
+import online
 import wire
 from e2e import OFF, ROOT
 from e2e import Plug as RealPlug
@@ -400,7 +399,11 @@ class Stub:
 
     version = "5.0.0"
     heat = ()
-    step = staticmethod(steps.take)
+
+    def step(self, name):
+        part = __import__(name)
+        del sys.modules[name]
+        return part
 
     def __init__(self, broker, **given):
         given = {
@@ -414,7 +417,7 @@ class Stub:
         self.mqtt = Mqtt(self.s, dotted, self.value, self.words.append)
 
     def value(self, name):
-        return outbox.told(self) if name == "outbox" else None
+        return online._step("outbox", "told", self) if name == "outbox" else None
 
     async def __aenter__(self):
         self.task = asyncio.create_task(self.mqtt.run())
@@ -457,47 +460,42 @@ async def test_it_goes_out_in_small_pieces_that_are_as_many_bytes_as_were_told(p
 @pytest.mark.looptime
 async def test_a_command_that_comes_meanwhile_is_taken_after_it(pieces, monkeypatch):
     Path("offs").write_text("one\n" * 200)
-    read = outbox._read
-    passed = []  # the first time it is counted
-
     async with Broker() as broker, Stub(broker) as plug:
-
-        def reading(name):
-            for n, piece in enumerate(read(name)):
-                if n == 2 and passed:
-                    broker.command("FORCEOFF")
-                yield piece
-            passed.append(name)
-
-        monkeypatch.setattr(outbox, "_read", reading)
+        at_piece(monkeypatch, 2, lambda: broker.command("FORCEOFF"))
         await later(10)
         assert plug.words == ["FORCEOFF"]
         assert ("/switch", "-", True) in broker.published
         assert ("/log", "one\n" * 200, True) in broker.published
 
 
+def at_piece(monkeypatch, number, act):
+    """Do that when so many pieces of the log have been sent."""
+    send = wire.Wire.send
+    count = 0
+
+    async def noticed(self, data, ms):
+        nonlocal count
+        await send(self, data, ms)
+        if bytes(data[:4]) == b"one\n":
+            count += 1
+            if count == number:
+                act()
+
+    monkeypatch.setattr(wire.Wire, "send", noticed)
+
+
 @pytest.mark.looptime
-@pytest.mark.parametrize("after", ("", "two\n" * 100))
+@pytest.mark.parametrize("after", ("", "two\n" * 100, "two\n" * 20))
 async def test_a_file_that_changes_while_it_is_sent_does_not_break_the_line(
     pieces, monkeypatch, after
 ):
     Path("offs").write_text("one\n" * 50)
-    read = outbox._read
-
-    passed = []
-
-    def reading(name):
-        if passed:
-            Path(name).write_text(after)
-        passed.append(name)
-        yield from read(name)
-
-    monkeypatch.setattr(outbox, "_read", reading)
     async with Broker() as broker, Stub(broker, ha_discovery=False) as plug:
+        at_piece(monkeypatch, 1, lambda: Path("offs").write_text(after))
         await later(10)
         assert plug.mqtt.connected
         (text,) = (text for topic, text, _ in broker.published if topic == "/log")
-        assert text == (after or " " * 200)[:200]
+        assert text == "one\n" * 32 + after[128:200].ljust(72)
 
 
 @pytest.mark.looptime

@@ -55,6 +55,7 @@ ARROWS = {
     "wake": set(),
     "remarks": set(),
     "outbox": {"mqtt"},
+    "placing": {"mqtt"},
     "discovery": {"mqtt"},
     # the bridge: what listens and tells, and the steps of a command in their order
     "pairing": {"mqtt"},

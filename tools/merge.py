@@ -26,7 +26,6 @@ WHOLES = {
     "apply": ("diary", "apply"),
     "heat": ("pending", "heat"),
     "slots": ("intro", "connecting", "slots"),
-    "discovery": ("reconnect", "discovery"),
     "info": ("dialing", "info"),
 }
 

@@ -399,7 +399,7 @@ def _steps(tree):
 
 
 # Modules that speak of states, conditions and events as the table does.
-SPEAK = ("plug", "statemachine", "octoapi", "heat", "discovery", "wake")
+SPEAK = ("plug", "statemachine", "octoapi", "heat", "reconnect", "wake")
 
 # Events that the outside world calls so, too.
 _WORLD = "ON OFF PERMON FORCEOFF".split()

@@ -100,33 +100,34 @@ FEATURES = {
 
 
 async def rows():
-    """Rows for the table: least free and smallest largest block, from MQTT on to the end."""
-    of = DELIVERIES["1mb"]
+    """Rows for the table: least free and smallest largest block, from MQTT on to the end, in both
+    models of the 1 MB plug."""
+    models = [DELIVERIES[name] for name in ("1mb", "chip") if name in DELIVERIES]
     table = []
     async with heap.resolver() as names:
         for what, (given, use) in FEATURES.items():
-            heap.say(f"{of.name}: {what}")
-            try:
-                worst = await _used(of, names, given, use)
-            except heap.Failed as why:
-                table.append((what, "fails", str(why), COMMAND))
-                continue
-            _, free, block = worst
-            note = "least free, smallest largest block"
-            table.append((what, f"{free:,} / {block:,} B", note, COMMAND))
+            heap.say(f"features: {what}")
+            worst = await asyncio.gather(*(_used(of, names, given, use) for of in models))
+            for of, found in zip(models, worst, strict=True):
+                table.append((f"{of.name}: {what}", *found, COMMAND))
     return table
 
 
 async def _used(of, names, given, use):
+    # (figure, note) of one feature in one model.
     seen = heap.Moments()
     heap_size = of.heap + modules.shims(of.name, "probe")
-    async with heap.Work(of, heap_size, "probe", seen.said, names, given) as work:
-        seen.now = "starting"
-        await work.until(lambda: "/info" in work.broker.latest, "MQTT")
-        seen.now = "on"
-        await use(work)
-        work.broker.drop()
-        work.broker.latest.clear()
-        await work.until(lambda: "/info" in work.broker.latest, "MQTT again", heap.AWAY_S)
-        await asyncio.sleep(1)
-    return seen.worst("on") or (0, 0, 0)
+    try:
+        async with heap.Work(of, heap_size, "probe", seen.said, names, given) as work:
+            seen.now = "starting"
+            await work.until(lambda: "/info" in work.broker.latest, "MQTT")
+            seen.now = "on"
+            await use(work)
+            work.broker.drop()
+            work.broker.latest.clear()
+            await work.until(lambda: "/info" in work.broker.latest, "MQTT again", heap.AWAY_S)
+            await asyncio.sleep(1)
+    except heap.Failed as why:
+        return "fails", str(why)
+    _, free, block = seen.worst("on") or (0, 0, 0)
+    return f"{free:,} / {block:,} B", "least free, smallest largest block"
