@@ -24,9 +24,12 @@ async def run(plug, given):
 
 
 def early(plug):
-    """Make names of what is going to be imported for the bridge.
+    """Make names of what is going to be imported for the bridge, and room for what it then sets.
 
     They are made once and for good: later they would lie in the middle of what is free.
     """
     for name in _STEPS.split(" "):
         hasattr(plug, name)
+    mqtt = plug.mqtt
+    mqtt.largest = mqtt.largest
+    mqtt.jobs = None
