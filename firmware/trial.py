@@ -130,7 +130,7 @@ def occupy():
     try:
         gc.disable()
         while True:
-            (number,)  # noqa: B018
+            (number,)  # noqa: B018  # type: ignore
     except MemoryError:
         pass
     finally:
