@@ -12,7 +12,8 @@ HEAD = """# Figures
 
 Made by `tools/bench.sh --write`; each table by the command in its last column. Times are those of
 a PC, so look at ratios: `control` is the same ticker without the firmware, at the same time on the
-same machine. Heap is that of 32-bit MicroPython, whose objects are as large as the ESP8266's.
+same machine. Heap is that of 32-bit MicroPython, whose objects are as large as the ESP8266's:
+Debian's build, and for the rows of `chip` one with the ESP8266's configuration (`tools/chip.py`).
 """
 
 
