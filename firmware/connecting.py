@@ -30,7 +30,7 @@ def connect(plug):
         plug.file = ""  # to be printed: wake.py
         plug.felt = ()  # by heat.py
         plug.render_due = None  # for pending.py
-        plug.asks = plug.sends = False  # OctoPrint is asked; outbox.py or telling.py sends
+        plug.asks = plug.sends = False  # OctoPrint is asked; what is long is sent
     plug.mqtt = None
     plug.replies = ()  # of the bridge, (type, JSON), until they are sent
     plug.last = ""  # the state it told last

@@ -3,10 +3,10 @@
     .venv/bin/python tools/fetch.py chip
 
 Debian's 32-bit build has the plug's object sizes, but not its configuration: a float is an object
-there and none on the plug, each module's path is kept for `__file__`, and other names stand in
-its ROM. This one is made from the same sources with the switches of ports/esp8266 and with every
-name that this port speaks of, as far as its sources are there: the SDK's headers are empty here,
-and of what is frozen only the port's own modules are counted.
+there and none on the plug, and other names stand in its ROM. This one is made from the same
+sources with the switches of ports/esp8266 and with every name that this port speaks of, as far as
+its sources are there: the SDK's headers are empty here, and of what is frozen only the port's own
+modules are counted.
 """
 
 import os
