@@ -3,9 +3,7 @@
 import json
 
 # All that the bridge may load
-_STEPS = """\
-remarks bridge finding weighing wrong doing reply pairing telling cameras picking places parcel \
-copying"""
+_PARTS = "bridge finding weighing wrong doing reply pairing cameras picking places parcel copying"
 
 
 async def run(plug, given):
@@ -28,7 +26,7 @@ def early(plug):
 
     They are made once and for good: later they would lie in the middle of what is free.
     """
-    for name in _STEPS.split(" "):
+    for name in _PARTS.split(" "):
         hasattr(plug, name)
     mqtt = plug.mqtt
     mqtt.largest = mqtt.largest

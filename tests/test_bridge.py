@@ -1273,4 +1273,4 @@ def serial(octoprint):
 
 
 def test_the_names_that_are_made_early_are_those_of_the_steps():
-    assert set(reply._STEPS.split()) == (STEPS | {"remarks"}) - {"outbox"}
+    assert set(reply._PARTS.split()) == STEPS - {"outbox", "telling"}

@@ -398,7 +398,9 @@ async def test_a_wrong_value_in_every_field_is_told_beside_it_and_changes_nothin
                 typed[key] = WRONG.get(key, WRONG_TOPIC if key.startswith("topic_") else wrong)
                 await field.fill(typed[key])
             await save(page)
-            await page.wait_for_selector("[role=alert]")
+            if not await page.locator("[role=alert]").count():
+                said = "\n".join(list(plug.runner.serial)[-30:])
+                raise AssertionError(f"{number} {typed}: {await page.content()}\n{said}")
             assert await faults(page) == []
             for key, value in typed.items():
                 field = page.locator(f"[name={key}]")

@@ -180,7 +180,17 @@ def test_every_word_of_the_table_has_its_own_short_one():
     words = pack.table_words(SOURCE)
     assert len(set(words.values())) == len(words)
     assert not set(words.values()) & set(pack._WORLD)
-    assert all(len(words[state]) == 1 for state in ("Relay_off", "Asking", "Countdown", "Going"))
+    assert set(words.values()) <= {*pack.SHORT, *pack.PORT}
+
+
+def test_no_word_is_part_of_a_state_or_a_fact():
+    """Code asks `alias in "Waiting Connected"`, and so for facts."""
+    words = pack.table_words(SOURCE)
+    module = run(SOURCE)
+    rows = [line.split(" ") for line in module.STATES.strip().split("\n")]
+    several = [row[0] for row in rows if row[1] != "-"] + module._KEPT.split()
+    for word in several:
+        assert [w for w in words.values() if w in words[word]] == [words[word]]
 
 
 def test_who_speaks_of_states_and_facts_is_on_the_list_of_those_who_do():
@@ -197,10 +207,67 @@ def test_who_speaks_of_states_and_facts_is_on_the_list_of_those_who_do():
     assert speaking == set(pack.SPEAK)
 
 
-def test_facts_become_letters_by_their_order_so_that_they_outlive_an_update():
+def test_facts_are_called_by_their_order_so_that_they_outlive_an_update():
     words = pack.table_words(SOURCE)
     kept = run(SOURCE)._KEPT.split()
-    assert [words[fact] for fact in kept] == list(pack._LETTERS[: len(kept)])
+    assert [words[fact] for fact in kept] == [f"a{at}" for at in range(len(kept))]
+
+
+def test_who_speaks_of_a_step_is_sent_to_what_it_is_called():
+    texts = {
+        "one": """
+import gc, sys
+_PARTS = "one two"
+def f():
+    import two
+    from two import g
+    two.g(two="two")
+    sys.modules.pop("two")
+    return "two three", "one"
+""",
+        "two": "def g(two): pass",
+    }
+    packer = pack.Packer(texts, set(), steps=["two"])
+    called = packer.called["two"]
+    assert called not in ("esp", "platform"), "there are modules of that name"
+    packed = packer.module("one")
+    assert f"'one {called}'" in packed and f"pop('{called}')" in packed
+    assert f"import {called}\n" in packed and f"from {called} import" in packed
+    assert f"{called}.{packer._public.get('g', 'g')}(two='{called}')" in packed
+    assert "'two three'" in packed, "only where it is all that is said, or among parts"
+
+
+def test_no_step_is_called_as_a_module_that_import_would_find_first():
+    called = build.packer_of_all().called
+    assert set(called) == set(pack.STEPS)
+    others = {path.stem for path in (build.ROOT / "simulator/hardware").glob("*.py")}
+    others |= set(build.texts()) | sys.stdlib_module_names
+    assert not set(called.values()) & others
+
+
+def test_steps_that_are_called_otherwise_are_meant_wherever_a_text_is_called_so():
+    """Each such text is given to what loads a module, lets go of it, or says what comes next."""
+    where = "_step step take pop __import__ _make_room".split()
+    for module, text in build.texts().items():
+        tree = ast.parse(text)
+        loads = {
+            id(node.args[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and node.args
+            if getattr(node.func, "attr", getattr(node.func, "id", "")) in where
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Subscript):
+                loads.add(id(node.slice))
+            elif isinstance(node, ast.IfExp):
+                loads |= {id(node.body)} if id(node) in loads else set()
+            elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+                loads.add(id(node.value.elts[0]))
+            elif isinstance(node, ast.For):
+                loads |= {id(part) for part in ast.walk(node.iter)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and node.value in pack.STEPS:
+                assert id(node) in loads, (module, node.value, node.lineno)
 
 
 class Settings:

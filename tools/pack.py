@@ -11,6 +11,7 @@ import ast
 import builtins
 import keyword
 import re
+import sys
 
 from merge import RESIDENT
 
@@ -35,11 +36,11 @@ SHORT = (
     + """
 pi rb wb bin hex max min oct add sin cos tan log exp EIO aes PTR ptr pack path recv seek time sqrt
 ceil acos asin atan load dump exit argv stat fabs fmod modf push peek tell sha1 seed fill blit
-poly mkfs VOID file imag real mem8 uint ptr8 errno flush float input level reset slice cmath union
+poly mkfs VOID file mem8 uint ptr8 errno flush float input reset slice union
 loads dumps match group stdin mkdir rmdir chdir floor trunc sleep mount EBADF EPERM atan2 frexp
-ldexp isinf isnan deque ipoll pixel hline vline crc32 wbits ARRAY mem16 ptr16 ptr32 filter stdout
+ldexp isinf isnan deque ipoll pixel hline vline ARRAY mem16 ptr16 ptr32 filter stdout
 unlink rename getcwd modify unpack sha256 digest gmtime EISDIR EACCES EAGAIN EEXIST EINVAL ENODEV
-ENOENT ENOMEM mktime enable scroll getter setter sizeof NATIVE complex delattr discard closure
+ENOENT ENOMEM mktime enable scroll getter setter sizeof NATIVE delattr discard closure
 compile listdir ENOBUFS BytesIO heapify heappop degrees radians POLLERR POLLHUP POLLOUT sendall
 disable version maxsize deleter issubset fromkeys function iterator property register platform
 ENOTCONN EALREADY copysign isfinite schedule StringIO calcsize heappush makefile ticks_us sleep_us
@@ -47,6 +48,15 @@ enumerate frozenset generator localtime ETIMEDOUT errorcode mem_alloc threshold 
 pack_into unhexlify ticks_cpu difference isdisjoint issuperset
 """.split()
 )
+
+# Short ones that only the ESP8266's ROM has: its assembler's, and its own modules'. They come
+# last, since elsewhere each costs what another name does.
+PORT = """
+e j n r w a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 IN gc io jx op os pm re rx tx ADC GS8 I2C INT IRQ LSB MSB
+OUT PWM Pin RAW RTC SPI WDT arg bbc bbs beq bge blt bne bpp buf dns doc esp gw4 irq mac mem mov or_
+put s8i sck scl sda seq sub tls vfs xor AUTO DESC GZIP HSPI INCL INT8 LONG UART UINT ZLIB addi addr
+and_ ball bany bdev beqz bgeu bits bnez crc8 dhcp duty l32i l8ui miso mosi movi mull rect rssi s16i
+""".split()
 
 
 def keywords(trees):
@@ -61,17 +71,22 @@ class Packer:
     `modules`: {module: text} of all of them. `foreign`: names that others' objects have. `kept`:
     settings that are attributes of Settings and of nothing else; their texts, by which files and
     forms call them, stay. `attributes` says what they become, for the table that they come from.
+    `steps`: modules that are called otherwise on the plug, too; `called` says how.
     """
 
-    def __init__(self, modules, foreign, kept=()):
+    def __init__(self, modules, foreign, kept=(), steps=()):
         self.modules = modules
         self._stay = keywords([ast.parse(text) for text in modules.values()])
-        self._public = public_names(modules, foreign)
+        self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
+        self._public = public_names(modules, foreign, self._words)
         members = {name for text in modules.values() for name in open_members(ast.parse(text))}
         self._members = {self._public.get(name, name) for name in members}
-        self._words = table_words(modules[MACHINE]) if MACHINE in modules else {}
         taken = {*self._public.values(), "id"}
         self.attributes = dict(zip(kept, (w for w in SHORT if w not in taken), strict=False))
+        used = {getattr(*m) for t in modules.values() for m in _identifiers(ast.parse(t))}
+        taken |= used | set(self.attributes.values()) | sys.stdlib_module_names | _MODULES
+        free = (word for word in SHORT + PORT if word not in taken and len(word) > 2)
+        self.called = dict(zip(steps, free, strict=False))
 
     def module(self, name):
         """The packed text of one of them."""
@@ -87,7 +102,28 @@ class Packer:
         # Short texts are names, which cost less, where they are not to go with the module.
         joined = _INTERNED + 1 if name in RESIDENT else 1
         given = self._stay, words, self._public, self._members, self.attributes
-        return pack(text, *given, joined)
+        return pack(self._sent(text), *given, joined)
+
+    def _sent(self, text):
+        # Whoever speaks of a step is sent to what it is called.
+        if not set(self.called) & set(re.findall(r"\w+", text)):
+            return text
+        tree = ast.parse(text)
+        imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
+        imported = {part.name for node in imports for part in node.names}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PARTS":
+                words = node.value.value.split(" ")
+                node.value.value = " ".join(self.called.get(word, word) for word in words)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                node.value = self.called.get(node.value, node.value)
+            elif isinstance(node, ast.ImportFrom):
+                node.module = self.called.get(node.module, node.module)
+            elif isinstance(node, ast.alias):
+                node.name = self.called.get(node.name, node.name)
+            elif isinstance(node, ast.Name) and node.id in imported:
+                node.id = self.called.get(node.id, node.id)
+        return ast.unparse(tree)
 
     def table(self, text):
         """The table of settings, which says after a `*` what attribute a value becomes."""
@@ -97,11 +133,30 @@ class Packer:
             text,
         )
 
+    def page(self, data):
+        """A page, bytes, in which the next step, as in `|>name|`, is said as it is called."""
+        return re.sub(
+            rb"(?<=\|>)\w+(?=\|)",
+            lambda found: self.called.get(found[0].decode(), found[0].decode()).encode(),
+            data,
+        )
+
     def beside(self, text):
         """The packed text of a module that is not one of them, but uses them."""
         stay = {node.arg for node in ast.walk(ast.parse(text)) if isinstance(node, ast.arg)}
+        text = self._sent(text)
         return pack(text, stay, self._words, self._public, self._members, self.attributes)
 
+
+# Others of the chip's that an import would find first.
+_MODULES = {"esp", "machine", "network", "tls", "vfs"}
+
+# Those on the shelf that are taken from it while the portal is shut. No text of ours is called so
+# but where one of them is meant.
+STEPS = """
+apply configfile figures keeping loading remarks schema sheet telling texts cameras copying doing
+finding parcel picking places placing reply weighing wrong
+""".split()
 
 # The module in which the state table stands.
 MACHINE = "statemachine"
@@ -355,16 +410,23 @@ def _is_stored(node):
 KNOWN = {"Plug", "current", "run", "machine", "state", "reason", "countdown_s", "relay", "changes"}
 
 
-def public_names(sources, foreign):
+# Attributes of ours by whose text nothing is looked up, though there is such a text, or something
+# of others' that is called so.
+OURS = "ask frame problem tasks topic word".split()
+
+
+def public_names(sources, foreign, words=()):
     """{name: one from the ROM} for what modules of ours define for each other, and only they.
 
-    `sources`: {module: text} of all of them. `foreign`: names that others' objects have. A name
-    that is a text, or stands in one of pairs with `=`, stays: an attribute may be looked up by it.
-    In `_step("module", "name")` it is such a name for certain, and is packed.
+    `sources`: {module: text} of all of them. `foreign`: names that others' objects have. `words`:
+    those of the state table. A name that is a text, or stands in one of pairs with `=`, stays: an
+    attribute may be looked up by it. In `_step("module", "name")` it is such a name for certain,
+    and is packed; in the machine a word of the table is none.
     """
-    trees = [ast.parse(source) for source in sources.values()]
-    defined, used, said = set(), set(), set(keywords(trees))
-    for tree in trees:
+    trees = {name: ast.parse(source) for name, source in sources.items()}
+    defined, used, said = set(), set(), set(keywords(trees.values()))
+    for module, tree in trees.items():
+        defined |= {name for name in _constants_of(tree) if name.isupper()}
         used |= {getattr(node, field) for node, field in _identifiers(tree)}
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -378,16 +440,27 @@ def public_names(sources, foreign):
             for part in ast.walk(node):
                 if id(part) in steps:
                     continue
-                if isinstance(part, ast.Constant) and isinstance(part.value, (str, bytes)):
-                    text = (
-                        part.value if isinstance(part.value, str) else part.value.decode("latin1")
-                    )
-                    said |= set(re.findall(r"\w+", text)) if "=" in text else {text}
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    text = part.value
+                    if module != MACHINE or text not in words:
+                        said |= {text, *re.findall(r"(?<!\S)\w+(?==)|(?<==)\w+", text)}
     names = {name for name in defined if name[0] != "_"}
-    names -= KNOWN | said | set(foreign) | set(sources) | set(dir(builtins))
-    free = (word for word in SHORT if word not in used)
+    names -= KNOWN | (said | set(foreign)) - set(OURS) | set(sources) | set(dir(builtins))
+    free = (word for word in SHORT + PORT if word not in used)
     often = {name: sum(source.count(name) for source in sources.values()) for name in names}
     return dict(zip(_by_use(often), free, strict=False))
+
+
+def _constants_of(tree):
+    # What is set at the top of a module, but for what the compiler takes away.
+    names = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    return names - _consts(tree)
 
 
 def _steps(tree):
@@ -407,16 +480,14 @@ _WORLD = "ON OFF PERMON FORCEOFF".split()
 # What OctoPrint's evidence and the button say, apart from what the table knows.
 _SAID = "UP BUSY SILENT UNKNOWN REFUSED_ASK".split()
 
-# First those that are in the ROM.
-_LETTERS = "efnrstv" + "abcdghijklmopquwxyz" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 
 def table_words(source):
     """{word of the state table: short one} for the text of statemachine.py.
 
-    States and what is spoken of often become a letter, the others a word from the ROM. What the
-    RTC memory holds over an update must mean the same afterwards: the facts become letters in the
-    order of _KEPT, which only grows.
+    Each becomes a name from the ROM, those spoken of often a letter or two. What the RTC memory
+    holds over an update must mean the same afterwards: the facts become a0, a1 … in the order of
+    _KEPT, which only grows. Code looks for states and facts in texts that hold several of them, so
+    no other word is a part of one.
     """
     found = {}
     for node in ast.parse(source).body:
@@ -428,18 +499,30 @@ def table_words(source):
     words += [row[0] for row in rows] + _SAID
     often = {word: words.count(word) for word in words if word not in _WORLD}
     states = [row[0] for row in rows if row[1] != "-"]
-    letters = iter(_LETTERS)
-    short = dict(zip(facts, letters, strict=False))
-    for word in _by_use(often):
-        if word not in short and (word in states or often[word] >= _WORTH_A_LETTER):
-            short[word] = next(letters)
+    short = {fact: f"a{at}" for at, fact in enumerate(facts)}
     text = {word for value in found.values() if isinstance(value, str) for word in value.split()}
-    free = iter(sorted((word for word in SHORT if word not in text), key=len))
-    return short | {word: next(free) for word in _by_use(often) if word not in short}
+    rom = sorted((word for word in SHORT if word not in text), key=len)
+    port = [word for word in PORT if len(word) < 3 and word not in text]
+    whole = list(short.values())
+    for word in _by_use(often):
+        if word not in short:
+            is_state = word in states
+            free = port + rom if is_state or often[word] >= _OFTEN else rom
+            new = next(w for w in free if not _meets(w, whole, is_state, short))
+            short[word] = new
+            port, rom = ([word for word in words if word != new] for words in (port, rom))
+            whole += [new] * is_state
+    return short
 
 
-# A letter that is not in the ROM takes 9 bytes, once; a word from there two more each time.
-_WORTH_A_LETTER = 5
+_OFTEN = 4
+
+
+def _meets(new, whole, is_state, short):
+    # Whether a word would be taken for another where one is looked for in a text of several.
+    return any(new in word for word in whole) or (
+        is_state and any(word in new for word in short.values())
+    )
 
 
 def _words(tree, words):

@@ -19,14 +19,15 @@ def pages():
     return [*sorted(PAGES.glob("*.txt")), *sorted(PAGES.glob("*.html"))]
 
 
-def packed(steps=()):
-    """The bytes of a shelf. steps: (name of the file, bytes) of each step.
+def packed(steps=(), change=bytes):
+    """The bytes of a shelf. steps: (name of the file, bytes) of each step. change: a function that
+    gives what stands for the bytes of a page.
 
     ValueError: a page has a line that would end it.
     """
     parts = []
     for path in pages():
-        data = path.read_bytes()
+        data = change(path.read_bytes())
         if b"\n=\n" in b"\n" + data or data[-1:] != b"\n":
             raise ValueError(f"{path.name}: a line of `=` alone, or no end of the last line")
         parts.append((path.stem, data + b"=\n"))
@@ -40,11 +41,11 @@ def packed(steps=()):
     return index.encode() + b"".join(data for _, data in parts)
 
 
-def lay(folder, steps=()):
+def lay(folder, steps=(), change=bytes):
     """Write it into `folder`, where the firmware looks for it; returns its path."""
     target = Path(folder) / NAME
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f"{NAME}.{os.getpid()}.new")
-    new.write_bytes(packed(steps))
+    new.write_bytes(packed(steps, change))
     os.replace(new, target)
     return target

@@ -6,7 +6,7 @@ an object, which the collector takes. So in the modules that are loaded for a mo
 that is not a name of something becomes an object; code stays as long as it is.
 """
 
-from pack import SHORT
+from pack import PORT, SHORT
 
 _STATIC = 1  # in place of a name: one that every MicroPython has, ""
 _TEXT = 5  # kind of an object
@@ -52,7 +52,7 @@ def unintern(data):
         text = names[i][1]
         # Whether the place of an object takes as many bytes as that of the name did.
         fits = (i < 128) == (n_objects + len(new) < 128)
-        if i in others or not text or text.decode() in SHORT or not fits:
+        if i in others or not text or text.decode() in SHORT + PORT or not fits:
             continue
         number = _bytes(n_objects + len(new))
         for place in places:

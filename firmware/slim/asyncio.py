@@ -7,7 +7,7 @@ The names `cur_task`, `_task_queue` and `CancelledError` are those that the C ha
 """
 
 import sys
-from time import sleep_ms as rest
+from time import sleep_ms as _rest
 from time import ticks_add, ticks_diff, ticks_ms
 
 from _asyncio import Task, TaskQueue
@@ -17,31 +17,31 @@ class CancelledError(BaseException):
     """Thrown into a task by its `cancel`."""
 
 
-class Pause:
+class _Pause:
     # Yields once. There is one of them, so that sleeping takes nothing from the heap.
-    until = None
-    over = StopIteration()
+    end = None
+    stop = StopIteration()
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self.until is None:
-            self.over.__traceback__ = None
-            raise self.over
-        _task_queue.push(cur_task, self.until)
-        self.until = None
+        if self.end is None:
+            self.stop.__traceback__ = None
+            raise self.stop
+        _task_queue.push(cur_task, self.end)
+        self.end = None
 
 
-pause = Pause()
+_pause = _Pause()
 _task_queue = TaskQueue()
 cur_task = None
 
 
 def sleep_ms(ms):
     """To be awaited: let others run for `ms` milliseconds."""
-    pause.until = ticks_add(ticks_ms(), max(0, ms))
-    return pause
+    _pause.end = ticks_add(ticks_ms(), max(0, ms))
+    return _pause
 
 
 def create_task(coro):
@@ -61,7 +61,7 @@ def run(coro):
     while True:
         left = ticks_diff(_task_queue.peek().ph_key, ticks_ms())
         if left > 0:
-            rest(left)
+            _rest(left)
             continue
         cur_task = task = _task_queue.pop()
         thrown = task.data

@@ -1,5 +1,7 @@
 """What each module costs in heap, on 32-bit MicroPython: imported one after the other."""
 
+import build
+
 from . import delivery
 
 # In the order in which they come into the heap. A name that two modules use is paid by the first.
@@ -76,9 +78,11 @@ def costs(of="1mb"):
         use.append("umqtt.simple")
     code = _CODE % (RESIDENT, " ".join(use))
     where = delivery.LOOSE if of == "1mb" else delivery.DELIVERIES[of]
+    ours = {called: name for name, called in build.packer_of_all().called.items()}
     for line in delivery.run(where, code).splitlines():
         kind, name, *numbers = line.split()
         numbers = [int(n) for n in numbers]
+        name = ours.get(name, name)
         name = NAMES.get(name, "module " + name)
         rows.append((name, numbers[0], None if kind == "r" else numbers[1]))
     return rows

@@ -9,11 +9,10 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 import micropython
 
+# Lists, since a name that is global is not shortened
 _pins = bytearray(17)
-_kept = b""
-_due = ticks_ms()
-_count = 0
-_level = 1
+_ram = [b""]
+_now = [ticks_ms(), 0, 1]  # when the heap is looked at next, how often it was, the button's level
 
 
 class Pin:
@@ -27,32 +26,30 @@ class Pin:
             _pins[n] = value
 
     def __call__(self, value=None):
-        global _due, _count, _level
         if value is None:
             if self.n:
                 return _pins[self.n]
-            if ticks_diff(ticks_ms(), _due) >= 0:
+            if ticks_diff(ticks_ms(), _now[0]) >= 0:
                 gc.collect()
                 micropython.mem_info()
-                _count += 1
-                if _count % 100 == 0:
+                _now[1] += 1
+                if _now[1] % 100 == 0:
                     print("modules", *sys.modules)
                 try:
                     open("hold").close()
-                    _level = 0
+                    _now[2] = 0
                 except OSError:
-                    _level = 1
-                _due = ticks_add(ticks_ms(), 50)
-            return _level
+                    _now[2] = 1
+                _now[0] = ticks_add(ticks_ms(), 50)
+            return _now[2]
         _pins[self.n] = value
 
 
 class RTC:
     def memory(self, data=None):
-        global _kept
         if data is None:
-            return _kept
-        _kept = data
+            return _ram[0]
+        _ram[0] = data
 
 
 mem32 = {0x60000300: 0, 0x6000030C: 0}
