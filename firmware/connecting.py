@@ -3,6 +3,7 @@
 Loaded for that and let go.
 """
 
+import gc
 import os
 from time import ticks_ms
 
@@ -16,6 +17,7 @@ def connect(plug):
     from octoapi import OctoApi
     from online import entered, poll, serve, teller
 
+    gc.collect()  # what is kept is not to lie above what importing has left
     if plug.octo is None:
         plug.octo = OctoApi(plug.s, plug.resolve, plug.board.wlan.isconnected)
         plug.octo.address = plug.known
@@ -32,11 +34,16 @@ def connect(plug):
         plug.render_due = None  # for pending.py
         plug.asks = plug.sends = False  # OctoPrint is asked; what is long is sent
     plug.mqtt = None
-    plug.replies = ()  # of the bridge, (type, JSON), until they are sent
+    plug.replies = ()  # of the bridge, (type, JSON as bytes), until they are sent
     plug.last = ""  # the state it told last
     if plug.s.mqtt_host not in ("", "none"):
         plug.mqtt = Mqtt(plug.s, plug.resolve, teller(plug), plug.post)
         plug.mqtt.address = plug.broker
-        if "bridge" in plug.s.topics:
-            plug.step("reply").early(plug)
-        plug.at_home = plug.s.ha_discovery or "bridge" in plug.s.topics or "ha" in os.listdir()
+        bridge = "bridge" in plug.s.topics
+        plug.at_home = plug.s.ha_discovery or bridge or "ha" in os.listdir()
+        if bridge:
+            mqtt = plug.mqtt  # room for what is set later, which would come to lie further up
+            mqtt.largest = mqtt.largest
+            mqtt.jobs = None
+            mqtt.says = mqtt.says
+            mqtt.missed = 0

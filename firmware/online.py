@@ -52,7 +52,7 @@ async def _step(module, name, plug, *given):
             plug.replies = ()
         else:
             plug.machine.pending = ""
-        if module == "wake":
+        if module in ("order", "wake"):
             plug.file = ""
             plug.octo.told = "no: there is no room for it"
         elif (name == "run" or name == "told") and mqtt:

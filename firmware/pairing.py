@@ -25,4 +25,4 @@ async def told(plug):
     mqtt.jobs = commands.encode()
     await mqtt.wire.send(frame(0x82, b"\0\4" + as_text(commands) + b"\0"), _SEND_MS)
     data = json.dumps({"name": s.hostname, "version": plug.version, "state": plug.machine.state})
-    plug.replies = (("pairing", data),) + plug.replies
+    plug.replies = (("pairing", data.encode()),) + plug.replies

@@ -25,6 +25,6 @@ async def run(plug, given):
         mqtt.error = "ignored, since retained: " + said
     elif text.strip()[:6].upper() == b"PRINT " and not cut:
         mqtt.clear = True
-        return "wake", text.strip()[6:]
+        return "order", text.strip()[6:]
     else:
         mqtt.error = "%s is none of %s, PERMON 1 to 999, PRINT file" % (said, _COMMANDS)

@@ -41,7 +41,7 @@ async def _all(plug):
         plug.last = state
         data = {"event": "state", "state": state, "relay": machine.relay}
         data["reason"] = machine.reason
-        await _send(plug, "event", json.dumps(data))
+        await _send(plug, "event", json.dumps(data).encode())
 
 
 async def _send(plug, kind, data):
@@ -51,13 +51,12 @@ async def _send(plug, kind, data):
     head = _HEAD % (kind, up_s, json.dumps(topics.get("bridge_id") or s.hostname))
     topic = topics.get("answers") or "octoprint"
     head = head.encode()
-    data = data.encode() + b"}"
-    size = len(head) + len(data)
+    size = len(head) + len(data) + 1
     send = plug.mqtt.wire.send
-    head = frame(0x30, as_text(topic + "/" + kind), size) + head
     try:
-        await send(head, _SEND_MS)
-        await send(data, _SEND_MS)
+        await send(frame(0x30, as_text(topic + "/" + kind), size), _SEND_MS)
+        for part in head, data, b"}":
+            await send(part, _SEND_MS)
     except MemoryError:  # a half of it may be out
         plug.replies = ()
         raise OSError("no room")

@@ -1,42 +1,15 @@
 """PRINT: has a file printed, from whatever the plug is in, and switches off after that job.
 
-The power goes on, OctoPrint is waited for, gets its printer and the file. Loaded for one look at
-each reading for as long as there is a file in plug.file, and let go.
+order.py takes the command. The power goes on, OctoPrint is waited for, gets its printer and the
+file. Loaded for one look at each reading for as long as there is a file in plug.file, and let go.
 """
 
-from time import ticks_add, ticks_diff, ticks_ms
+from time import ticks_add, ticks_diff
 
-_LATEST_MS = const(900000)  # from the command to the request
 _SEEN_MS = const(60000)  # from the request to the first sight of the job
 _AGAIN_MS = const(15000)  # connecting to a printer takes about so long
-_LONGEST = const(160)  # bytes of a path
 
 _WRONG = {403: "the API key may not print", 404: "there is no such file", 415: "not to be printed"}
-
-
-async def run(plug, text):
-    """A command has come. text: bytes, a path as in OctoPrint's list of local files."""
-    machine = plug.machine
-    try:
-        path = str(text, "utf-8").strip()
-    except ValueError:
-        path = ""
-    plug.file = ""
-    if "remote_print" not in plug.s.topics:
-        text = "no: remote_print is off"
-    elif not 0 < len(path.encode()) <= _LONGEST or path[0] == "/" or ".." in path:
-        text = "no: a path has 1 to %d bytes, no .. in it and no / before it" % _LONGEST
-    elif plug.critical() or "WAS_PRINTING" in machine.facts:
-        text = "no: " + machine.reason
-    else:
-        text = "waiting for OctoPrint"
-        if machine.alias not in ("Waiting", "Connected"):
-            plug.post("ON")
-        plug.file = path
-        plug.file_due = ticks_ms()
-        plug.file_until = ticks_add(plug.file_due, _LATEST_MS)
-        plug.file_sent = False
-    plug.octo.told = text
 
 
 async def looked(plug, evidence, now):

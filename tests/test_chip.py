@@ -58,6 +58,18 @@ def test_it_starts_and_does_its_work_in_the_plugs_heap(of):
 
 
 @pytest.mark.slow
+def test_its_names_fit_into_three_pools(of):
+    """A fourth takes 1.1 KB of the heap at once: see PORT in tools/pack.py."""
+
+    async def work():
+        async with heap.resolver() as names:
+            return await heap.moments(of, names)
+
+    count, pools = asyncio.run(work()).names
+    assert 0 < count < 140 and pools == 3
+
+
+@pytest.mark.slow
 def test_a_start_with_no_room_for_it_is_told(of):
     async def work():
         async with heap.resolver() as names:

@@ -4,6 +4,7 @@ import ast
 import builtins
 import random
 import subprocess
+import sys
 import types
 
 import pytest
@@ -263,8 +264,9 @@ def test_steps_that_are_called_otherwise_are_meant_wherever_a_text_is_called_so(
                 loads |= {id(node.body)} if id(node) in loads else set()
             elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
                 loads.add(id(node.value.elts[0]))
-            elif isinstance(node, ast.For):
-                loads |= {id(part) for part in ast.walk(node.iter)}
+            elif isinstance(node, (ast.For, ast.Compare)):
+                inside = getattr(node, "iter", node)
+                loads |= {id(part) for part in ast.walk(inside)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and node.value in pack.STEPS:
                 assert id(node) in loads, (module, node.value, node.lineno)

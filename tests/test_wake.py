@@ -224,7 +224,7 @@ async def test_a_key_that_may_not_print_is_told(tmp_path):
     "named, begun, below, answer",
     [
         ("remarks", False, "/error", "no room for it"),
-        ("wake", False, "/print", "no: there is no room for it"),
+        ("order", False, "/print", "no: there is no room for it"),
         ("wake", True, "/print", "no: there is no room for it"),
     ],
 )

@@ -155,7 +155,7 @@ _MODULES = {"esp", "machine", "network", "tls", "vfs"}
 # but where one of them is meant.
 STEPS = """
 apply configfile figures keeping loading remarks schema sheet telling texts cameras copying doing
-finding parcel picking places placing reply weighing wrong
+finding order parcel parsing picking places placing reply weighing wrong
 """.split()
 
 # The module in which the state table stands.
@@ -472,7 +472,7 @@ def _steps(tree):
 
 
 # Modules that speak of states, conditions and events as the table does.
-SPEAK = ("plug", "statemachine", "octoapi", "heat", "reconnect", "wake")
+SPEAK = ("plug", "statemachine", "octoapi", "heat", "order", "reconnect", "wake")
 
 # Events that the outside world calls so, too.
 _WORLD = "ON OFF PERMON FORCEOFF".split()

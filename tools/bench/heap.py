@@ -162,9 +162,13 @@ async def smallest(of, work, names, low, high, step, wide=8):
 
 
 class Moments:
-    """Used, free and largest block in bytes, as the probe prints them, by what is going on."""
+    """Used, free and largest block in bytes, as the probe prints them, by what is going on.
+
+    names: how many MicroPython keeps in the heap, and in how many pools; (0, 0) if it did not say.
+    """
 
     def __init__(self):
+        self.names = 0, 0
         self.seen = {}
         self.modules = set()
         self.now = ""
@@ -176,6 +180,9 @@ class Moments:
         if text.startswith("modules "):
             now = set(text.split()[1:])
             self.modules = self.modules & now or now  # what is seen every time stays
+        found = re.match(r"qstr pool: n_pool=(\d+), n_qstr=(\d+)", text)
+        if found:
+            self.names = int(found[2]), int(found[1])
         found = re.match(r"GC: total: \d+, used: (\d+), free: (\d+)", text)
         if found:
             self._used, self._free = int(found[1]), int(found[2])
@@ -418,6 +425,8 @@ async def full(of):
             if tight.worst(moment):
                 _, free, block = tight.worst(moment)
                 row(moment, f"{free:,} / {block:,} B", "least free, smallest largest block")
+        n, pools = tight.names
+        row("names", f"{n} in {pools} pools", "the fourth, of 1.1 KB, begins at the 141st")
         row("worst wanted", f"{want_free * K:,.0f} / {want_block * K:,.0f} B", "")
     if isinstance(open_, Failed):
         row(OPEN, "fails", str(open_))

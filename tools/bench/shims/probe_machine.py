@@ -35,6 +35,7 @@ class Pin:
                 _now[1] += 1
                 if _now[1] % 100 == 0:
                     print("modules", *sys.modules)
+                    micropython.qstr_info()
                 try:
                     open("hold").close()
                     _now[2] = 0
