@@ -75,13 +75,13 @@ def heap_bytes(text):
 class Shims:
     """The virtual hardware compiled for MicroPython, and what it costs of the plug's heap."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, program=None):
         self.folder = Path(folder)
         build = _tool("build")
         for name in SHIMS:
             build.compile_mpy(HARDWARE / f"{name}.py", self.folder / f"{name}.mpy", 3)
         done = subprocess.run(
-            [MICROPYTHON, "-X", "heapsize=400k", "-c", _PROBE],
+            [program or MICROPYTHON, "-X", "heapsize=400k", "-c", _PROBE],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -96,15 +96,17 @@ class Shims:
 
 
 class Runner:
-    """One plug. `flash`: a directory with boot.py and main.py. `heap`: bytes, MicroPython only.
+    """One plug. `flash`: a directory with boot.py and main.py. `heap`: bytes, and `program`: where
+    another MicroPython is than that of tools/fetch.py; these two for MicroPython only.
 
     state, reason, countdown: what the firmware's machine last showed; None before it did. fired:
     where in its table the row stands that fired last, 0 for none and until `watch_rows`. passed:
     (ms, state) of every state it has kept in the RTC memory.
     """
 
-    def __init__(self, flash, runtime="auto", heap=38 * 1024):
+    def __init__(self, flash, runtime="auto", heap=38 * 1024, program=None):
         self.flash, self.runtime, self.heap = Path(flash), choose(runtime), heap
+        self.program = program or MICROPYTHON  # a Path
         self.chip = virtual.Chip(lambda: time.monotonic_ns() // 1_000_000)
         self.row_name = ""
         self.passed = deque(maxlen=1000)
@@ -152,7 +154,7 @@ class Runner:
         """Take a port and switch the mains on."""
         if self.runtime == "micropython":
             self._temporary = tempfile.mkdtemp(prefix="octoplugout-hardware-")
-            self._shims = await asyncio.to_thread(Shims, self._temporary)
+            self._shims = await asyncio.to_thread(Shims, self._temporary, self.program)
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.chip.air_listeners.append(self._aired)
         self._spawn()
@@ -208,7 +210,7 @@ class Runner:
         port = self._server.sockets[0].getsockname()[1]
         if self._shims:
             heap = self.heap + self._shims.cost
-            command = [str(MICROPYTHON), "-X", f"heapsize={heap}"]
+            command = [str(self.program), "-X", f"heapsize={heap}"]
             command += ["-c", f"import link; link.start({port})"]
             environment = self._shims.environment
         else:

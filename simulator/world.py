@@ -37,13 +37,14 @@ class Options:
         api_key=None,
         mqtt=None,
         speed=1.0,
+        program=None,
     ):
         if runtime not in ("auto", "micropython", "cpython"):
             raise ValueError("--runtime: one of auto, micropython, cpython")
         if not 1 <= speed <= 1000:
             raise ValueError("--speed: a number from 1 to 1000")
         self.config, self.flash, self.runtime, self.heap = config, flash, runtime, heap
-        self.speed = speed
+        self.speed, self.program = speed, program
         self.octoprint = octoprint and address("--octoprint", octoprint, 80)
         self.api_key = api_key
         if octoprint and not api_key:
@@ -92,7 +93,7 @@ class World:
         if folder is None:
             folder = self._temporary = tempfile.mkdtemp(prefix="octoplugout-flash-")
         folder = Path(folder)
-        self.runner = Runner(folder, options.runtime, options.heap)
+        self.runner = Runner(folder, options.runtime, options.heap, options.program)
         self.phone = Phone(self.runner)
         ours = self._filled_here(folder)
         await asyncio.to_thread(self._fill, folder)

@@ -11,12 +11,19 @@ import json
 import shutil
 from pathlib import Path
 
-from servers import program
+import chip
+import servers
 from simulator.world import Options, World
 
-# What the plug has. In the stricter model of the 1 MB image, 36 KB, the set-up of a new plug does
-# not always find the room to store what it was told.
+# The stricter model of the 1 MB image, in Debian's build
 HEAP = 36 * 1024
+
+
+def model():
+    """(MicroPython, bytes of heap) nearest to the plug: as the ESP8266 has it, if that is here."""
+    return (chip.CHIP, 38 * 1024) if chip.CHIP.exists() else (None, HEAP)
+
+
 POINT = "http://192.168.4.1"
 LAN = "http://192.168.1.57"
 NAMES = "192.168.4.1 192.168.1.57 octoplugout octoplugout.local connectivitycheck.gstatic.com"
@@ -31,7 +38,7 @@ FLAGS = (
 
 def chromium():
     """Path of the system's Chromium, "" if there is none."""
-    return program("chromium") or program("chromium-browser")
+    return servers.program("chromium") or servers.program("chromium-browser")
 
 
 HELD = {"portal_press_ms": 1000}  # a HOLD that a test has the time for, and a busy machine too
@@ -40,15 +47,18 @@ HELD = {"portal_press_ms": 1000}  # a HOLD that a test has the time for, and a b
 class House:
     """`async with House(flash, folder, settings)`: flash is a built one, folder gets its copy.
 
-    settings: config.json of a plug that is set up, or None for a new one.
+    settings: config.json of a plug that is set up, or None for a new one. heap: bytes, in Debian's
+    build; 0: the model.
     """
 
-    def __init__(self, flash, folder, settings=None, heap=HEAP, scan_ms=100):
+    def __init__(self, flash, folder, settings=None, heap=0, scan_ms=100):
         self.folder = Path(folder)
         shutil.copytree(flash, self.folder, dirs_exist_ok=True)
         if settings is not None:
             (self.folder / "config.json").write_text(json.dumps(settings))
-        self.world = World(Options(flash=self.folder, runtime="micropython", heap=heap))
+        program, heap = (None, heap) if heap else model()
+        given = {"runtime": "micropython", "heap": heap, "program": program}
+        self.world = World(Options(flash=self.folder, **given))
         self.world.scan_ms, self.world.boot_s = scan_ms, 1.0
 
     async def __aenter__(self):

@@ -4,7 +4,8 @@ The model is Debian's i386 build: its objects are as large as the ESP8266's, its
 -X heapsize says. What one delivery is measured in beside it is nearer to the chip:
 
     1mb   stock 1 MB image: ours as .mpy in a folder; 36k, not the 38k of the plug, because some
-          names stand in this build's ROM and not in the plug's image
+          names stand in this build's ROM and not in the plug's image; those that stand only there
+          (PORT in tools/pack.py) cost heap here, so this model is the stricter one
     2mb   stock 2 MB image: ours as .mpy in a folder; 38k
     chip  stock 1 MB image again, in MicroPython built with the ESP8266's configuration and names
           (tools/chip.py), so in all of the plug's 38k
