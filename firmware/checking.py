@@ -6,6 +6,8 @@ what is wrong, with what was typed kept. Neither is there yet: many mistakes tak
 
 import sys
 
+_PARTS = "schema texts figures"
+
 
 async def run(p):
     """p: the Portal. p.typed: {key: what was typed}; p.refusals becomes {key: what is wrong, for
@@ -15,7 +17,7 @@ async def run(p):
     import schema
 
     good, p.refusals = schema.checked(p.typed)
-    for part in "schema texts figures".split():
+    for part in _PARTS.split(" "):
         sys.modules.pop(part, None)
     if not p.refusals:
         p.in_use = None

@@ -21,6 +21,7 @@ _REFUSED = const(4)
 _GOT_IP = const(5)
 
 _STORED = ("copy", "add")
+_PARTS = "saving configfile schema"
 
 
 async def run(p):
@@ -85,7 +86,7 @@ def _store(half, new):
     try:
         return getattr(saving, half)(new, "config.json")
     finally:
-        for part in "saving configfile schema".split():
+        for part in _PARTS.split(" "):
             sys.modules.pop(part, None)
         del saving
         sweep()

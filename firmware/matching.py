@@ -3,6 +3,8 @@ step of portal.py."""
 
 import sys
 
+_PARTS = "figures odds refusal schema"
+
 
 async def run(p):
     """p: the Portal. p.typed, p.refusals: see checking.py; the refusals become sentences.
@@ -27,7 +29,7 @@ async def run(p):
         if key in p.typed:
             p.refusals.setdefault(key, broken[key])
     p.in_use = None
-    for part in "figures odds refusal schema".split():
+    for part in _PARTS.split(" "):
         sys.modules.pop(part, None)
     p.method = b"GET"  # the form has been taken: what follows shows
     return "rows"

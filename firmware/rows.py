@@ -11,6 +11,7 @@ from asyncio import sleep_ms
 from portal import sweep
 
 _PAGES = const(8)
+_PARTS = "configfile figures refusal schema sheet texts"
 
 
 def _step(module, name, *given):
@@ -18,7 +19,7 @@ def _step(module, name, *given):
     try:
         return getattr(__import__(module), name)(*given)
     finally:
-        for part in "configfile figures refusal schema sheet texts".split():
+        for part in _PARTS.split(" "):
             sys.modules.pop(part, None)
         sweep()
         plug = sys.modules.get("plug")

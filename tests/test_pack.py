@@ -267,9 +267,20 @@ def test_steps_that_are_called_otherwise_are_meant_wherever_a_text_is_called_so(
             elif isinstance(node, (ast.For, ast.Compare)):
                 inside = getattr(node, "iter", node)
                 loads |= {id(part) for part in ast.walk(inside)}
+        parts = {
+            id(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_PARTS"
+        }
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        known = {*build.texts(), *sum(merge.WHOLES.values(), ())}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and node.value in pack.STEPS:
                 assert id(node) in loads, (module, node.value, node.lineno)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words = set(node.value.split())
+                if words <= known and words & set(pack.STEPS):
+                    assert id(node) in parts | docs, (module, node.value, node.lineno)
 
 
 class Settings:
