@@ -1,6 +1,7 @@
 """The portal on 32-bit MicroPython in a 1 MB plug's heap, in real time."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -76,9 +77,10 @@ async def test_every_page_fits_and_the_second_opening_leaves_what_the_first_left
             free.append(await most_free(house))
         assert house.settings["cool_below_c"] == 43
         assert not [line for line in house.runner.serial if "Error" in line]
-        # What grows does so each time. A single one may be lower: the collector takes whatever
-        # looks like an address for one, and so keeps a few hundred bytes now and then.
-        assert max(free[2:]) >= free[0] - 200, free
+        # What grows does so each time. A few hundred bytes may stay once and for all: the collector
+        # takes whatever looks like an address for one.
+        assert any(now >= before - 32 for before, now in itertools.pairwise(free[1:])), free
+        assert free[-1] >= free[0] - 1000, free
 
 
 async def test_ten_at_once_slow_and_silent_ones_keep_nobody_out(flash, tmp_path):
