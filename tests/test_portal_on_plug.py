@@ -77,8 +77,8 @@ async def test_every_page_fits_and_the_second_opening_leaves_what_the_first_left
             free.append(await most_free(house))
         assert house.settings["cool_below_c"] == 43
         assert not [line for line in house.runner.serial if "Error" in line]
-        # What grows does so each time. A few hundred bytes may stay once and for all: the collector
-        # takes whatever looks like an address for one.
+        # What grows does so each time. A few hundred bytes may stay once and for all: the
+        # collector takes whatever looks like an address for one.
         assert any(now >= before - 32 for before, now in itertools.pairwise(free[1:])), free
         assert free[-1] >= free[0] - 1000, free
 
@@ -126,7 +126,7 @@ async def test_twenty_restarts_in_place_leave_nothing_behind(flash, tmp_path):
         free = []
         for _ in range(3):
             for _ in range(6):  # with the portal open a HOLD opens it anew
-                await house.runner.hold(1100)
+                await house.runner.hold(1600)
                 await house.closed()
                 await house.opened()
             await (await logged_in(house)).submit("/exit")
