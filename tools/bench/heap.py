@@ -219,6 +219,7 @@ async def moments(of, names, heap=0):
         await work.until(lambda: work.http.polls >= before + 10, "10 polls")
         seen.now = COMMANDED
         for word in COMMANDS:
+            await work.until(lambda: work.broker.client, "MQTT", AWAY_S)
             work.broker.send(work.broker.root + "/switch", word)
             await asyncio.sleep(0.5)
         seen.now = PUBLISHED
